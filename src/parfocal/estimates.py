@@ -1,0 +1,88 @@
+"""DefocusEstimates: what every method returns. A value, its error, a status and where they came from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+
+
+class Status(IntEnum):
+    """Why an estimate can, or cannot, be trusted."""
+
+    OK = 0
+    AT_BOUND = 1  # best value on the edge of the search range
+    FLAT = 2  # the curve carries no information
+    MULTIMODAL = 3  # a second optimum is within the tolerance
+    NON_FINITE = 4  # NaN, inf or constant image
+    NOT_READ = 5  # the image could not be read
+
+    @property
+    def label(self) -> str:
+        return self.name.lower()
+
+
+LIKELY_CAUSES = {
+    Status.OK: "",
+    Status.AT_BOUND: "search range too small (--range); map and particles differ in pixel size; "
+    "map of the other hand",
+    Status.FLAT: "too little signal in one particle: low dose, low resolution, wrong pose or junk",
+    Status.MULTIMODAL: "two defoci fit almost equally well: signal in a narrow band only, or low",
+    Status.NON_FINITE: "broken image: NaN, infinite or constant pixels; extract the particle again",
+    Status.NOT_READ: "stack missing, truncated or shorter than the particle's index",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DefocusEstimates:
+    """Defocus of each particle by one method, row-aligned with the Particles it was made from.
+
+    A particle whose status is not OK keeps its prior value: its change is 0, and its error says how
+    far the truth may lie from there (nan where no image was seen).
+    """
+
+    method: str
+    particle_id: np.ndarray  # (n,) str
+    micrograph: np.ndarray  # (n,) str
+    coordinate_x: np.ndarray  # (n,) Å
+    coordinate_y: np.ndarray
+    defocus_prior: np.ndarray  # (n,) Å, mean defocus of the input
+    defocus_change: np.ndarray  # (n,) Å, estimate minus prior
+    defocus_error: np.ndarray  # (n,) Å, one standard deviation
+    ice_height: np.ndarray  # (n,) Å above the fitted plane of the micrograph, nan without one
+    held_out_gain: np.ndarray  # (n,) nats against the prior, scored on the fold not fitted
+    status: np.ndarray  # (n,) int, Status
+    settings: Mapping[str, object] = field(default_factory=dict)
+    version: str = ""
+
+    def __post_init__(self) -> None:
+        n = len(self.particle_id)
+        for name, column in self.columns().items():
+            if np.shape(column) != (n,):
+                raise ValueError(f"column {name} has shape {np.shape(column)}, expected ({n},)")
+            column.setflags(write=False)
+        ok = self.ok()
+        if not np.isfinite(self.defocus_change).all():
+            raise ValueError("defocus_change must be finite: a failed particle keeps its prior")
+        if not (np.isfinite(self.defocus_error[ok]) & (self.defocus_error[ok] > 0)).all():
+            raise ValueError("every particle with status ok needs a positive defocus_error")
+
+    def __len__(self) -> int:
+        return len(self.particle_id)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Name -> column, for all that has one value a particle."""
+        return {k: v for k, v in vars(self).items() if isinstance(v, np.ndarray)}
+
+    @property
+    def defocus(self) -> np.ndarray:
+        """Mean defocus [Å] to be used: prior plus change."""
+        return self.defocus_prior + self.defocus_change
+
+    def ok(self) -> np.ndarray:
+        """Mask of particles to be trusted; every other reader must ask for the rest."""
+        return self.status == Status.OK
+
+    def counts(self) -> dict[str, int]:
+        """Status label -> number of particles, every status present."""
+        return {s.label: int((self.status == s).sum()) for s in Status}
