@@ -1,0 +1,99 @@
+"""Noise, scale and falloff of an optics group, from the spectra of its own particles.
+
+Expectation-maximisation of the model in likelihood.py with the particles' changes hidden, given a
+Gaussian population of changes whose width is learned too. So nothing has to be known of the defoci
+to learn the amplitudes, and a particle without information does not pretend to fit.
+"""
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from parfocal.grid import SpectraGrid
+from parfocal.likelihood import (
+    NoiseModel,
+    change_grid,
+    defocus_table,
+    retained_table,
+    template_terms,
+)
+from parfocal.reference import Reference
+
+ROUNDS = 8
+WIDTH_START = 300.0  # Å
+WIDTH_LEAST = 20.0  # Å
+
+
+def calibrate(sums, prior, grid: SpectraGrid, reference: Reference, *, change_max) -> NoiseModel:
+    """Noise model of one optics group from `sums` (m, bins, 8) and mean defoci `prior` (m,) [Å].
+
+    a(k) = scale exp(-falloff k²) times the reference's weight, v(k) one power per bin. A few
+    hundred particles suffice: m sets only the precision. Raises ValueError on no particles.
+    """
+    if not len(sums):
+        raise ValueError("no particles to calibrate with")
+    weight = reference.weight_at(grid.k)
+    defocus = defocus_table(prior, change_max)
+    model = NoiseModel(
+        grid=grid,
+        amplitude=weight,
+        noise=_smooth_power(sums[..., 7].sum(axis=0) / len(sums), grid),
+        defocus=defocus,
+        retained=retained_table(grid, reference, defocus),
+    )
+    width = WIDTH_START
+    for _ in range(ROUNDS):
+        change = change_grid(grid, model.amplitude, change_max)
+        cross, norm, width = _expected_terms(sums, prior, model, change, width)
+        scale, falloff = _fit_amplitude(cross, norm, model.noise, grid.s, weight)
+        amplitude = scale * np.exp(-falloff * grid.s) * weight
+        residual = sums[..., 7].sum(axis=0) - 2 * amplitude * cross + amplitude**2 * norm
+        model = NoiseModel(
+            grid=grid,
+            amplitude=amplitude,
+            noise=_smooth_power(residual / len(sums), grid),
+            defocus=defocus,
+            retained=model.retained,
+        )
+    return model
+
+
+def _expected_terms(sums, prior, model, change, width):
+    """Per bin, cross and norm of the template without amplitude, summed
+    over particles and averaged over their changes; and the width of the changes [Å].
+    """
+    cross, norm = template_terms(sums, prior, model, change)
+    log_density = cross - norm - change**2 / (2 * width**2)
+    density = np.exp(log_density - log_density.max(axis=1, keepdims=True))
+    density /= density.sum(axis=1, keepdims=True)
+    width = max(WIDTH_LEAST, float(np.sqrt(np.mean(density @ change**2))))
+    turn = np.exp(1j * model.grid.change_phase(change)).T
+    once, twice = density @ turn, density @ turn**2
+    a, b = sums[..., 0] + 1j * sums[..., 1], sums[..., 2] + 1j * sums[..., 3]
+    place = prior + density @ change
+    index = np.rint((place - model.defocus[0]) / (model.defocus[1] - model.defocus[0]))
+    here = model.retained[np.clip(index.astype(int), 0, len(model.defocus) - 1)]
+    expected_norm = here * (sums[..., 6] - (b * twice).real) / 2
+    return (a * once).imag.sum(axis=0), expected_norm.sum(axis=0), width
+
+
+def _fit_amplitude(cross, norm, noise, s, weight):
+    """Maximum-likelihood (scale, falloff) of a = scale exp(-falloff s) weight."""
+
+    def best_scale(falloff):
+        shape = np.exp(-falloff * s) * weight
+        top = np.sum(shape * cross / noise)
+        bottom = np.sum(shape**2 * norm / noise)
+        return max(top / bottom, 1e-12), top**2 / bottom if top > 0 else 0.0
+
+    span = 8.0 / s.max()  # amplitude changes by at most e^±8 over the band
+    found = minimize_scalar(lambda f: -best_scale(f)[1], bounds=(-span, span), method="bounded")
+    return best_scale(found.x)[0], found.x
+
+
+def _smooth_power(sums, grid):
+    """Power per independent value, each bin averaged with its neighbours where it holds few."""
+    n = grid.n.sum(axis=0)
+    kernel = np.array([0.25, 0.5, 0.25])
+    padded = [np.pad(a, 1, mode="edge") for a in (sums, n)]
+    top, bottom = (np.convolve(a, kernel, mode="valid") for a in padded)
+    return np.maximum(top / bottom, 1e-30 + top.max() * 1e-12)

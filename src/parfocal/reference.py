@@ -1,0 +1,174 @@
+"""The reference: half-maps and mask, or one outside map. A particle meets the map of its own half."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from parfocal.errors import InputError
+from parfocal.fsc import masked_fsc
+from parfocal.projection import FourierVolume, fourier_volume
+
+SUPPORT = 0.999  # share of the map's energy that its radius must hold
+OVERSAMPLING = 2.5  # Fourier grid over the diameter of the density: edge aliases stay below 1/16
+SHARE_STEP = 4.0  # Å, step of the table of retained energy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """Maps ready for slicing, and what is known of their quality.
+
+    `volumes` maps a particle's half-set to the map that it meets; the key 0 holds one map for all.
+    `weight` (n//2+1,) is the map's FSC, or its trusted band, in shells of 1 / (box pixel_size).
+    """
+
+    volumes: Mapping[int, FourierVolume]
+    weight: np.ndarray
+    box: int
+    pixel_size: float  # Å
+    radius: np.ndarray  # (m,) Å, quantiles of the distance of the map's energy from its centre
+
+    def volume(self, half_set: int) -> FourierVolume:
+        """The map that a particle of `half_set` is compared with."""
+        return self.volumes[half_set if half_set in self.volumes else 0]
+
+    def weight_at(self, k):
+        """Amplitude weight in [0, 1] at frequency `k` [Å⁻¹]; 0 beyond the map's Nyquist."""
+        shells = np.arange(len(self.weight)) / (self.box * self.pixel_size)
+        return np.interp(k, shells, np.clip(self.weight, 0, 1), right=0.0)
+
+    @property
+    def k_max(self) -> float:
+        """Highest frequency [Å⁻¹] at which the map carries weight."""
+        last = np.flatnonzero(self.weight > 0)
+        return min((last[-1] + 1) / (self.box * self.pixel_size), 0.5 / self.pixel_size)
+
+    def retained(self, distance, half_width):
+        """Share of the particle's energy left in the box when delocalised by `distance` [Å].
+
+        A wave of frequency k comes down a distance |dχ/dk|/2π away, along ±k, averaged here over
+        the directions of k; the box is a square of half width `half_width` [Å] around the particle.
+        The energy is spread over directions evenly, with the radii of the map's own.
+        """
+        table = np.arange(0.0, self.radius.max() + 1.5 * half_width + SHARE_STEP, SHARE_STEP)
+        azimuth = (np.arange(8) + 0.5) * np.pi / 16  # the square repeats
+        height = (np.arange(16) + 0.5) / 16  # cosine of the polar angle, even
+        turn = (np.arange(64) + 0.5) * np.pi / 32
+        flat = np.multiply.outer(self.radius, np.sqrt(1 - height**2)).ravel()[:, None]
+        x, y = flat * np.cos(turn), flat * np.sin(turn)
+        share = [
+            np.mean(
+                [
+                    (
+                        (np.abs(x + t * np.cos(a)) < half_width)
+                        & (np.abs(y + t * np.sin(a)) < half_width)
+                    ).mean()
+                    for a in azimuth
+                ]
+            )
+            for t in table
+        ]
+        return np.interp(distance, table, share)
+
+
+def half_map_reference(half1, half2, *, pixel_size, mask=None, fsc=None, rng=None) -> Reference:
+    """Two half-maps (n, n, n) and a mask; each particle will meet its own half (gold standard).
+
+    Without `fsc` (n//2+1,) the FSC under the mask is measured and corrected for the mask, which
+    needs `rng`. Without a mask a soft sphere that fills the box is used. Raises InputError.
+    """
+    halves = [_checked(half, name) for half, name in ((half1, "half-map 1"), (half2, "half-map 2"))]
+    if halves[0].shape != halves[1].shape:
+        raise InputError(
+            f"the half-maps differ in box: {halves[0].shape} and {halves[1].shape}",
+            mend="give the two unfiltered half-maps of one refinement",
+        )
+    mask = soft_sphere(len(half1)) if mask is None else _checked_mask(mask, halves[0].shape)
+    if fsc is None:
+        rng = np.random.default_rng(0) if rng is None else rng
+        fsc = masked_fsc(*halves, mask, rng=rng)
+    if len(fsc) < len(half1) // 2 + 1:
+        raise InputError(
+            f"the FSC curve has {len(fsc)} shells, a box of {len(half1)} has {len(half1) // 2 + 1}",
+            mend="give the FSC of these half-maps, or leave --fsc away to have it measured",
+        )
+    masked = [half * mask for half in halves]
+    return _reference(dict(zip((1, 2), masked, strict=True)), np.asarray(fsc), pixel_size)
+
+
+def map_reference(density, *, pixel_size, resolution=None, mask=None) -> Reference:
+    """One outside map (n, n, n), exact up to `resolution` [Å] (default: Nyquist), for every particle."""
+    density = _checked(density, "map")
+    if mask is not None:
+        density = density * _checked_mask(mask, density.shape)
+    n = len(density)
+    k = np.arange(n // 2 + 1) / (n * pixel_size)
+    limit = 1.0 / resolution if resolution else np.inf
+    weight = np.clip((limit - k) * n * pixel_size + 1, 0, 1)  # falls over one shell
+    return _reference({0: density}, weight, pixel_size)
+
+
+def soft_sphere(n: int, *, edge: float = 6.0):
+    """Mask (n, n, n) of a sphere that fills the box, with a raised-cosine edge of `edge` pixels."""
+    x = np.arange(n) - n // 2
+    r = np.sqrt(x[:, None, None] ** 2 + x[None, :, None] ** 2 + x**2)
+    ramp = np.clip((n / 2 - 1 - r) / edge, 0, 1)
+    return (0.5 - 0.5 * np.cos(np.pi * ramp)).astype(np.float32)
+
+
+def _reference(maps, weight, pixel_size):
+    first = next(iter(maps.values()))
+    n = len(first)
+    radius = _energy_radii(first) * pixel_size
+    oversampling = min(2.0, max(1.0, OVERSAMPLING * 2 * radius.max() / (n * pixel_size)))
+    last = np.flatnonzero(weight > 0)
+    if not len(last):
+        raise InputError("the FSC of the half-maps is nowhere above zero", mend="check the maps")
+    k_max = (last[-1] + 1) / (n * pixel_size)
+    volumes = {
+        key: fourier_volume(m, pixel_size, k_max=k_max, oversampling=oversampling)
+        for key, m in maps.items()
+    }
+    return Reference(
+        volumes=volumes, weight=np.asarray(weight), box=n, pixel_size=pixel_size, radius=radius
+    )
+
+
+def _energy_radii(density, count=32):
+    """(count + 1,) px: radii that hold equal shares of the map's energy, the last SUPPORT of it."""
+    n = len(density)
+    x = np.arange(n) - n // 2
+    r = np.sqrt(x[:, None, None] ** 2 + x[None, :, None] ** 2 + x**2)
+    energy = np.bincount(
+        np.rint(r).astype(np.int32).ravel(), weights=np.square(density, dtype=float).ravel()
+    )
+    held = np.cumsum(energy) / energy.sum()
+    shares = np.append((np.arange(count) + 0.5) / count, SUPPORT)
+    return np.interp(shares, held, np.arange(len(held)))
+
+
+def _checked(density, name):
+    density = np.asarray(density, dtype=np.float32)
+    if density.ndim != 3 or len(set(density.shape)) != 1:
+        raise InputError(f"{name} is not a cube: {density.shape}", mend="give a cubic map")
+    if not np.isfinite(density).all():
+        raise InputError(f"{name} holds NaN or infinite voxels", mend="write the map again")
+    if density.std() == 0:
+        raise InputError(f"{name} is constant", mend="write the map again")
+    return density
+
+
+def _checked_mask(mask, shape):
+    mask = np.asarray(mask, dtype=np.float32)
+    if mask.shape != shape:
+        raise InputError(
+            f"the mask's box {mask.shape} is not the map's {shape}", mend="make it on the same grid"
+        )
+    if not np.isfinite(mask).all() or mask.max() <= 0:
+        raise InputError("the mask is zero everywhere or not finite", mend="make the mask again")
+    if mask.min() < -1e-3 or mask.max() > 1 + 1e-3:
+        raise InputError(
+            f"the mask's values lie in [{mask.min():.3g}, {mask.max():.3g}], expected [0, 1]",
+            mend="divide it by its maximum",
+        )
+    return mask
