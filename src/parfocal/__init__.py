@@ -1,3 +1,55 @@
 """parfocal: per-particle defocus for single-particle cryo-EM, with an error bar."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from parfocal.estimators import ESTIMATORS
+    from parfocal.evidence import gather
+    from parfocal.ice import fit_plane, fit_planes
+    from parfocal.inputs import ReferenceFiles, read_inputs
+    from parfocal.io import read_estimates, read_particles, write_estimates, write_particles
+    from parfocal.pipeline import EstimateSettings, estimate
+    from parfocal.reference import half_map_reference, map_reference
+
+_HOME = {  # public name -> module; imported when first asked for, so that `import parfocal` is quick
+    "ESTIMATORS": "estimators",
+    "EstimateSettings": "pipeline",
+    "ReferenceFiles": "inputs",
+    "estimate": "pipeline",
+    "fit_plane": "ice",
+    "fit_planes": "ice",
+    "gather": "evidence",
+    "half_map_reference": "reference",
+    "map_reference": "reference",
+    "read_estimates": "io",
+    "read_inputs": "inputs",
+    "read_particles": "io",
+    "write_estimates": "io",
+    "write_particles": "io",
+}
+
+__all__ = [  # noqa: RUF022 - in the order of the work
+    "read_inputs",
+    "read_particles",
+    "ReferenceFiles",
+    "half_map_reference",
+    "map_reference",
+    "gather",
+    "ESTIMATORS",
+    "fit_plane",
+    "fit_planes",
+    "write_particles",
+    "write_estimates",
+    "read_estimates",
+    "EstimateSettings",
+    "estimate",
+]
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module 'parfocal' has no attribute {name!r}")
+    return getattr(import_module(f"parfocal.{_HOME[name]}"), name)

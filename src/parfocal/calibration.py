@@ -5,6 +5,8 @@ Gaussian population of changes whose width is learned too. So nothing has to be 
 to learn the amplitudes, and a particle without information does not pretend to fit.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.optimize import minimize_scalar
 
@@ -13,8 +15,10 @@ from parfocal.likelihood import (
     NoiseModel,
     change_grid,
     defocus_table,
+    retained_at,
     retained_table,
     template_terms,
+    terms_at,
 )
 from parfocal.reference import Reference
 
@@ -36,7 +40,8 @@ def calibrate(sums, prior, grid: SpectraGrid, reference: Reference, *, change_ma
     model = NoiseModel(
         grid=grid,
         amplitude=weight,
-        noise=_smooth_power(sums[..., 7].sum(axis=0) / len(sums), grid),
+        noise=_power(sums[..., 7].sum(axis=0) / len(sums), grid),
+        scale_sd=0.0,
         defocus=defocus,
         retained=retained_table(grid, reference, defocus),
     )
@@ -47,14 +52,31 @@ def calibrate(sums, prior, grid: SpectraGrid, reference: Reference, *, change_ma
         scale, falloff = _fit_amplitude(cross, norm, model.noise, grid.s, weight)
         amplitude = scale * np.exp(-falloff * grid.s) * weight
         residual = sums[..., 7].sum(axis=0) - 2 * amplitude * cross + amplitude**2 * norm
-        model = NoiseModel(
-            grid=grid,
-            amplitude=amplitude,
-            noise=_smooth_power(residual / len(sums), grid),
-            defocus=defocus,
-            retained=model.retained,
-        )
-    return model
+        noise = _power(residual / len(sums), grid)
+        model = replace(model, amplitude=amplitude, noise=noise)
+    return replace(model, scale_sd=_scale_spread(sums, prior, model, change))
+
+
+def particle_scales(sums, prior, model: NoiseModel, change):
+    """Each particle's own scale m of the signal and u of the noise power, at `change` (m,) [Å].
+
+    u is the residual's power over the model's. m is fitted and shrunk towards 1 by what the
+    population's spread `scale_sd` says. ℓ of a particle is (m cross - m² norm) / u.
+    """
+    cross, norm = (term[:, 0] for term in terms_at(sums, prior, model, change[:, None]))
+    total = sums[..., 7] @ (1 / model.noise)
+    noise = (total - 2 * cross + 2 * norm) / model.grid.n.sum()
+    trust = model.scale_sd**2 / noise
+    return (1 + trust * cross) / (1 + trust * 2 * norm), noise
+
+
+def _scale_spread(sums, prior, model, change):
+    """Spread of the particles' scales beyond what noise explains, from the middle 68 %."""
+    cross, norm = template_terms(sums, prior, model, change)
+    best = np.argmax(cross - norm, axis=1)[:, None]
+    cross, norm = (np.take_along_axis(term, best, axis=1)[:, 0] for term in (cross, norm))
+    low, high = np.quantile(cross / (2 * norm), [0.16, 0.84])
+    return float(np.sqrt(max(0.0, ((high - low) / 2) ** 2 - np.median(1 / (2 * norm)))))
 
 
 def _expected_terms(sums, prior, model, change, width):
@@ -69,9 +91,7 @@ def _expected_terms(sums, prior, model, change, width):
     turn = np.exp(1j * model.grid.change_phase(change)).T
     once, twice = density @ turn, density @ turn**2
     a, b = sums[..., 0] + 1j * sums[..., 1], sums[..., 2] + 1j * sums[..., 3]
-    place = prior + density @ change
-    index = np.rint((place - model.defocus[0]) / (model.defocus[1] - model.defocus[0]))
-    here = model.retained[np.clip(index.astype(int), 0, len(model.defocus) - 1)]
+    here = retained_at(model, prior + density @ change)
     expected_norm = here * (sums[..., 6] - (b * twice).real) / 2
     return (a * once).imag.sum(axis=0), expected_norm.sum(axis=0), width
 
@@ -90,7 +110,7 @@ def _fit_amplitude(cross, norm, noise, s, weight):
     return best_scale(found.x)[0], found.x
 
 
-def _smooth_power(sums, grid):
+def _power(sums, grid):
     """Power per independent value, each bin averaged with its neighbours where it holds few."""
     n = grid.n.sum(axis=0)
     kernel = np.array([0.25, 0.5, 0.25])

@@ -1,8 +1,8 @@
 """Spectra + weights -> log-likelihood curves over the change of defocus, their peak and error.
 
 The image is modelled as X = m a(k) CTF_δ P + noise of power v(k) that is Gaussian and independent
-between the box's own Fourier pixels; m is the particle's scale, a(k) the group's amplitude (scale,
-falloff, FSC weight). Up to a constant, with w = a / v,
+between the box's own Fourier pixels; m is the particle's scale (and u its noise, see calibration),
+a(k) the group's amplitude (scale, falloff, FSC weight). Up to a constant, with w = a / v,
 
     ℓ(δ) = Σ_b m w_b Im[A_b e^{iπλδs}] - m² w_b a_b g_b(δ) ¼ (E_b - Re[B_b e^{2iπλδs}]).
 
@@ -17,7 +17,7 @@ import numpy as np
 from parfocal.grid import SpectraGrid
 from parfocal.optics import delocalisation
 
-STEP_PHASE = 0.5  # rad, turn of the highest weighted frequency from one grid point to the next
+STEP_PHASE = 0.25  # rad, turn of the highest weighted frequency from one grid point to the next
 RETAINED_STEP = 25.0  # Å of defocus between entries of the table of retained energy
 
 
@@ -28,6 +28,7 @@ class NoiseModel:
     grid: SpectraGrid
     amplitude: np.ndarray  # (bins,) a: scale x falloff x FSC weight
     noise: np.ndarray  # (bins,) v: power of the noise in a pixel of the box's transform
+    scale_sd: float  # spread of the particles' own scales m around 1
     defocus: np.ndarray  # (t,) Å, mean defoci at which `retained` is tabulated
     retained: np.ndarray  # (t, bins) g
 
@@ -58,7 +59,7 @@ def change_grid(grid: SpectraGrid, amplitude, change_max):
     weight = np.cumsum(amplitude**2 * grid.n.sum(axis=0))
     top = grid.s[np.searchsorted(weight, 0.999 * weight[-1])]
     step = STEP_PHASE / (np.pi * grid.optics.wavelength * top)
-    half = int(np.ceil(change_max / step))
+    half = max(32, int(np.ceil(change_max / step)))
     return np.linspace(-change_max, change_max, 2 * half + 1)
 
 
@@ -72,13 +73,22 @@ def template_terms(sums, prior, model: NoiseModel, change):
     a = sums[..., 0:2] * weight[:, None]
     cross = a[..., 0] @ np.sin(turn) + a[..., 1] @ np.cos(turn)
     weight = weight * model.amplitude / 4
-    place = (prior - model.defocus[0]) / RETAINED_STEP
-    here = model.retained[np.clip(np.rint(place).astype(int), 0, len(model.defocus) - 1)]
+    here = retained_at(model, prior)
     b = sums[..., 2:4] * (weight * here)[..., None]
     norm = b[..., 1] @ np.sin(2 * turn) - b[..., 0] @ np.cos(2 * turn)
     energy = (sums[..., 6] * weight) @ model.retained.T
-    norm += _shifted(energy, np.add.outer(place, change / RETAINED_STEP))
+    norm += _shifted(energy, _table_place(model, np.add.outer(prior, change)))
     return cross, norm
+
+
+def retained_at(model: NoiseModel, defocus):
+    """(m, bins) share of energy left in the box at mean defoci `defocus` (m,), nearest entry."""
+    place = np.rint(_table_place(model, defocus)).astype(int)
+    return model.retained[np.clip(place, 0, len(model.defocus) - 1)]
+
+
+def _table_place(model, defocus):
+    return (defocus - model.defocus[0]) / RETAINED_STEP
 
 
 def _shifted(table, place):
@@ -95,15 +105,14 @@ def terms_at(sums, prior, model: NoiseModel, change):
     weight = model.amplitude / model.noise
     cross, norm = np.empty(change.shape), np.empty(change.shape)
     energy = (sums[..., 6] * (weight * model.amplitude / 4)) @ model.retained.T
-    place = (prior - model.defocus[0]) / RETAINED_STEP
-    here = model.retained[np.clip(np.rint(place).astype(int), 0, len(model.defocus) - 1)]
+    here = retained_at(model, prior)
     a = (sums[..., 0] + 1j * sums[..., 1]) * weight
     b = (sums[..., 2] + 1j * sums[..., 3]) * (weight * model.amplitude / 4 * here)
     for j in range(change.shape[1]):
         turn = np.exp(1j * model.grid.change_phase(change[:, j]).T)
         cross[:, j] = np.einsum("mb,mb->m", a, turn).imag
         norm[:, j] = -np.einsum("mb,mb,mb->m", b, turn, turn).real
-    norm += _shifted(energy, place[:, None] + change / RETAINED_STEP)
+    norm += _shifted(energy, _table_place(model, prior[:, None] + change))
     return cross, norm
 
 
@@ -114,6 +123,7 @@ class Peaks:
     change: np.ndarray  # (m,) Å
     value: np.ndarray  # (m,) nats at the maximum
     error: np.ndarray  # (m,) Å, root mean square distance of the truth from `change`, flat prior
+    error_at_prior: np.ndarray  # (m,) Å, the same distance from a change of 0
     spread: np.ndarray  # (m,) Å, standard deviation of the curve read as a probability
     rival: np.ndarray  # (m,) nats by which the best other maximum is lower, inf if there is none
     edge: np.ndarray  # (m,) bool, the maximum is the first or last point of the grid
@@ -144,6 +154,7 @@ def find_peaks(curves: Curves, evaluate) -> Peaks:
         change=place,
         value=top,
         error=np.where(narrow, sharp, np.maximum(error, step / 2)),
+        error_at_prior=np.sqrt(square),
         spread=np.where(narrow, sharp, np.maximum(spread, step / 2)),
         rival=top - _best_rival(value, best, np.maximum(2 * np.minimum(sharp, error), 2 * step), step),
         edge=edge,

@@ -1,4 +1,4 @@
-"""Files on disk: replaced whole or not at all, and found from the names that other files give them."""
+"""Files on disk: replaced whole or not at all, and found by the names in other files."""
 
 import os
 from collections.abc import Iterator

@@ -11,7 +11,6 @@ from parfocal.io.mrc import Header, parse_header, read_header
 from parfocal.io.records import distinct
 from parfocal.particles import ImageError, Particles
 
-
 HALF = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
 
 
@@ -52,7 +51,7 @@ class StackImages:
         stack = self._opened(int(self._stack[row]))
         stack.check(int(self._index[row]), int(self._box[row]))
         if stack.is_native and out.flags.c_contiguous and out.dtype == np.float32:
-            stack.read(int(self._index[row]), memoryview(out).cast("B"))
+            stack.read(int(self._index[row]), out.data.cast("B"))
             return
         buffer = self._buffer(stack.header.section_bytes)
         stack.read(int(self._index[row]), buffer)

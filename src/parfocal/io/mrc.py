@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Literal
 
 import mrcfile
 import numpy as np
@@ -12,6 +12,7 @@ from parfocal.errors import InputError
 from parfocal.io.files import replacing
 
 DATA_TYPES = {0: np.int8, 1: np.int16, 2: np.float32, 6: np.uint16, 12: np.float16}
+BYTE_ORDERS: tuple[Literal["<", ">"], ...] = ("<", ">")
 LARGEST_SIDE = 65535  # px; tells the byte order where the mode, being 0, does not
 
 
@@ -46,7 +47,7 @@ def read_header(path: str | os.PathLike) -> Header:
 def parse_header(raw: bytes, path: str | os.PathLike) -> Header:
     """Header from the first 1024 bytes of the file at `path`."""
     if len(raw) == HEADER_DTYPE.itemsize:
-        for order in "<>":
+        for order in BYTE_ORDERS:
             fields = np.frombuffer(raw, HEADER_DTYPE.newbyteorder(order))[0]
             if int(fields["mode"]) in DATA_TYPES and _is_plausible(fields):
                 return _header(fields, order)
@@ -59,18 +60,21 @@ def _is_plausible(fields) -> bool:
     return all(0 < n <= LARGEST_SIDE for n in sides) and fields["nz"] > 0 and fields["nsymbt"] >= 0
 
 
-def _header(fields, order: str) -> Header:
-    axes = tuple(int(fields[name]) for name in ("maps", "mapr", "mapc"))
-    cell = [float(fields["cella"][axis]) for axis in "xyz"]
-    samples = [int(fields[name]) for name in ("mx", "my", "mz")]
-    sizes = (a / n if a > 0 and n > 0 else np.nan for a, n in zip(cell, samples, strict=True))
+def _header(fields, order: Literal["<", ">"]) -> Header:
+    sections, rows, columns = (int(fields[name]) for name in ("maps", "mapr", "mapc"))
+    known = sorted((sections, rows, columns)) == [1, 2, 3]
+    x, y, z = (_voxel(float(fields["cella"][axis]), int(fields[f"m{axis}"])) for axis in "xyz")
     return Header(
         shape=(int(fields["nz"]), int(fields["ny"]), int(fields["nx"])),
         dtype=np.dtype(DATA_TYPES[int(fields["mode"])]).newbyteorder(order),
         offset=HEADER_DTYPE.itemsize + int(fields["nsymbt"]),
-        axes=axes if sorted(axes) == [1, 2, 3] else (3, 2, 1),
-        voxel_size=tuple(sizes),
+        axes=(sections, rows, columns) if known else (3, 2, 1),
+        voxel_size=(x, y, z),
     )
+
+
+def _voxel(length: float, samples: int) -> float:
+    return length / samples if length > 0 and samples > 0 else float("nan")
 
 
 def read_map(path: str | os.PathLike) -> tuple[np.ndarray, float]:

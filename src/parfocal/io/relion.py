@@ -39,9 +39,9 @@ def read_relion(path: str | os.PathLike) -> Particles:
     """Particles of a RELION STAR file, of any version.
 
     Of what the file lacks, defocus angle, phase shift and half-set are 0, pose and coordinates
-    nan, origins 0 (as RELION has it), and the micrograph is the image stack. InputError if it
-    holds no particles, lacks a column without which there is no CTF, or has images whose
-    defocus can no longer be found.
+    nan, and the micrograph is the image stack; missing origins are 0 with a pose, nan without.
+    InputError if it holds no particles, lacks a column without which there is no CTF, or has
+    images whose defocus can no longer be found.
     """
     path = Path(path)
     blocks = read_star(path)
@@ -223,7 +223,7 @@ def _micrograph_pixel_size(groups: _Groups, optics: tuple[Optics, ...]) -> np.nd
 def _image_size(groups: _Groups, stack: np.ndarray) -> list[int]:
     if "rlnImageSize" in groups.table:
         return groups.table.integers("rlnImageSize")[groups.rows].tolist()
-    first = [stack[np.flatnonzero(groups.of_particle == g)[0]] for g in range(len(groups.rows))]
+    first = [str(stack[groups.of_particle == g][0]) for g in range(len(groups.rows))]
     try:
         return [read_header(path).shape[2] for path in first]
     except InputError as error:
@@ -251,7 +251,7 @@ def _zernike(groups: _Groups, name: str) -> list[tuple[float, ...]]:
 def _origin(table: Table, axis: str, pixel_size: np.ndarray) -> np.ndarray:
     if f"rlnOrigin{axis}Angst" in table:
         return table.numbers(f"rlnOrigin{axis}Angst")
-    return table.numbers(f"rlnOrigin{axis}", 0.0) * pixel_size
+    return table.numbers(f"rlnOrigin{axis}", 0.0 if "rlnAngleRot" in table else np.nan) * pixel_size
 
 
 def _half_set(table: Table) -> np.ndarray:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from gemmi import cif
@@ -33,14 +34,7 @@ class Table:
 
     def text(self, name: str) -> list[str]:
         """The column's tokens, quotes removed. InputError if the block has no such column."""
-        if name not in self:
-            mend = f"add _{name} to this block"
-            raise InputError(f"no column _{name}", where=self.where, mend=mend)
-        tokens = [cif.as_string(t) if t[0] in "'\";" else t for t in self.columns[name]]
-        if len(tokens) not in (1, len(self)):
-            what = f"_{name} has {len(tokens)} rows, another column {len(self)}"
-            raise InputError(what, where=self.where, mend="keep one loop in a block")
-        return tokens * len(self) if len(tokens) == 1 else tokens
+        return [cif.as_string(t) if t[0] in "'\";" else t for t in self._raw(name)]
 
     def numbers(self, name: str, default: float | None = None) -> np.ndarray:
         """The column as float64, or `default` in every row where the block has no such column.
@@ -49,13 +43,15 @@ class Table:
         """
         if name not in self and default is not None:
             return np.full(len(self), default)
-        tokens = self.text(name)
+        tokens = self._raw(name)
         try:
             return np.fromiter(map(float, tokens), float, len(tokens))
-        except ValueError:
-            row = next(row for row, token in enumerate(tokens) if not _is_number(token))
+        except ValueError:  # a quoted number, or none at all
+            tokens = self.text(name)
+        if (row := next((r for r, t in enumerate(tokens) if not _is_number(t)), None)) is not None:
             where = self.cell(name, row)
-            raise InputError(f"{tokens[row]!r} is not a number", where=where) from None
+            raise InputError(f"{tokens[row]!r} is not a number", where=where)
+        return np.array(tokens, dtype=float)
 
     def finite(self, name: str) -> np.ndarray:
         """The column as float64. InputError if a value is nan or infinite."""
@@ -81,6 +77,16 @@ class Table:
         """Where a value stands, for messages: rows count from 1."""
         return f"{self.where}, _{name}, row {row + 1}"
 
+    def _raw(self, name: str) -> list[str]:
+        if name not in self:
+            mend = f"add _{name} to this block"
+            raise InputError(f"no column _{name}", where=self.where, mend=mend)
+        tokens = list(self.columns[name])
+        if len(tokens) not in (1, len(self)):
+            what = f"_{name} has {len(tokens)} rows, another column {len(self)}"
+            raise InputError(what, where=self.where, mend="keep one loop in a block")
+        return tokens * len(self) if len(tokens) == 1 else tokens
+
 
 def _is_number(token: str) -> bool:
     try:
@@ -95,7 +101,7 @@ def read_star(path: str | os.PathLike) -> dict[str, Table]:
     try:
         document = cif.read(str(path))
     except OSError as error:
-        raise InputError(error.strerror or str(error), where=path) from None
+        raise InputError(os.strerror(error.errno or 0), where=path) from None
     except (ValueError, RuntimeError) as error:
         raise InputError(
             f"not a readable STAR file ({str(error).removeprefix(f'{path}:')})",
@@ -107,8 +113,13 @@ def read_star(path: str | os.PathLike) -> dict[str, Table]:
 
 
 def _table(block: cif.Block, path: Path) -> Table:
-    tags = (item.loop.tags if item.loop else [item.pair[0]] for item in block if not item.frame)
-    columns = {tag[1:]: block.find_values(tag) for group in tags for tag in group}
+    tags: list[str] = []
+    for item in block:
+        if item.loop:
+            tags += item.loop.tags
+        elif item.pair:
+            tags.append(cast("list[str]", item.pair)[0])
+    columns = {tag[1:]: block.find_values(tag) for tag in tags}
     return Table(where=f"{path}: data_{block.name.strip()}", columns=columns)
 
 

@@ -1,8 +1,8 @@
-"""Type-1 non-uniform FFT: the transform of point masses, by Kaiser-Bessel spreading on a finer grid.
+"""Type-1 non-uniform FFT: the transform of point masses, by spreading them on a finer grid.
 
-Beatty, Nishimura & Pauly, IEEE Trans. Med. Imaging 24 (2005) 799. Only the window that the points
-fill is spread on; it is zero-padded within the transforms. Single precision: relative error (2-norm)
-below 1e-5 in two and three dimensions.
+Kaiser-Bessel kernel of Beatty, Nishimura & Pauly, IEEE Trans. Med. Imaging 24 (2005) 799. Only the
+window that the points fill is spread on; it is zero-padded within the transforms. In single
+precision: relative error (2-norm) below 1e-5 in two and three dimensions.
 """
 
 import numpy as np
@@ -54,7 +54,7 @@ def _kernel_transform(k) -> np.ndarray:
 def _kernel_polynomials() -> np.ndarray:
     """(DEGREE + 1, WIDTH) coefficients, highest power first, of the kernel at its grid points.
 
-    Point j lies at j - WIDTH/2 + (1 + z)/2 from the mass; z in [-1, 1) is the polynomial's variable.
+    Point j lies j - WIDTH/2 + (1 + z)/2 from the mass; z in [-1, 1) is the polynomial's variable.
     """
     z = np.cos(np.pi * (np.arange(4 * DEGREE) + 0.5) / (4 * DEGREE))
     offset = np.arange(WIDTH) - WIDTH / 2 + (1 + z[:, None]) / 2

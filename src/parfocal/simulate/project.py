@@ -26,7 +26,7 @@ from parfocal.simulate.structure import Atoms, form_factor
 
 
 def density(atoms: Atoms, *, optics: Optics, b_factor: float) -> np.ndarray:
-    """The map, float32 (n, n, n) with n = optics.image_size, that `AtomProjector` has the slices of.
+    """The map whose slices `AtomProjector` gives, float32 (n, n, n) with n = optics.image_size.
 
     Its unit is arbitrary (1 Å of scattering factor). `b_factor` [Å²] damps the atoms by
     exp(-b_factor |k|² / 4), on top of their own form factors.
@@ -91,8 +91,8 @@ class AtomProjector:
     def __call__(self, pose, origin) -> np.ndarray:
         """Transform, complex64 (m, m // 2 + 1), of the particle seen in `pose` at -`origin`.
 
-        pose: (rot, tilt, psi) [rad]; origin: (x, y) [Å]. The phase is that of an image whose centre,
-        from which the particle is -origin away, has index m // 2 along both axes.
+        pose: (rot, tilt, psi) [rad]; origin: (x, y) [Å]. The phase is that of an image whose
+        centre, from which the particle is -origin away, has index m // 2 along both axes.
         """
         # A wave M k of the specimen is seen as k, so a point r at Mᵀ r.
         seen = self._magnification.T @ rotation_matrix(*pose)[:2] / self._pixel_size
@@ -106,7 +106,7 @@ class AtomProjector:
 
 
 class ImageFormation:
-    """The microscope: from projection transforms on a padded box to images of `optics.image_size`."""
+    """The microscope: from projection transforms on a padded box to images as large as the box."""
 
     def __init__(self, optics: Optics, *, size: int) -> None:
         grid = Grid(optics, size)

@@ -1,4 +1,4 @@
-"""A protein that is in no data bank: helices and sheets packed at protein density, of no symmetry."""
+"""A protein that is in no data bank: helices and sheets packed at protein density, no symmetry."""
 
 from typing import NamedTuple
 
@@ -43,9 +43,9 @@ class Segment(NamedTuple):
 def protein_like(rng: np.random.Generator, *, residues: int = 2000) -> Atoms:
     """Heavy atoms of a globular particle of `residues` residues of some 110 Da.
 
-    Layers of right-handed alpha helices or of beta strands, with L side chains, stacked with a twist
-    inside of an irregular envelope; another one from every `rng`. There are no turns, no chain runs
-    through it all and side chains may overlap: good for simulating images, for nothing else.
+    Layers of right-handed alpha helices or of beta strands, with L side chains, stacked with a
+    twist inside of an irregular envelope; another one from every `rng`. There are no turns, no
+    chain runs through it all and side chains may overlap: good for simulating images, not for more.
     """
     segments = _segments(rng, 1.6 * np.cbrt(0.75 / np.pi * RESIDUE * residues))
     lobes = rng.normal(scale=0.3, size=(3, 4))
@@ -97,7 +97,7 @@ def _segments(rng, reach) -> list[Segment]:
 
 
 def _backbone(fold: Fold, residues: int) -> np.ndarray:
-    """(residues, 5, 3) N, CA, C, O, CB [Å]: axis along z through the origin, first CB towards +x."""
+    """(residues, 5, 3) N, CA, C, O, CB [Å]: axis z through the origin, first CB towards +x."""
     n, ca, c = np.array([[0.0, 0, 0], [1.458, 0, 0], [2.004, 1.424, 0]])
     atoms = []
     for _ in range(residues):
@@ -126,7 +126,9 @@ def _with_side_chains(backbone, rng):
     while (left > 0).any():
         grows = left > 0
         before, last, tip, left = before[grows], last[grows], tip[grows], left[grows] - 1
-        torsion = rng.choice([-60, 60, 180], len(left)) * DEGREE + rng.normal(scale=0.2, size=len(left))
+        torsion = rng.choice([-60, 60, 180], len(left)) * DEGREE + rng.normal(
+            scale=0.2, size=len(left)
+        )
         before, last, tip = last, tip, _place(before, last, tip, 1.52, 112 * DEGREE, torsion)
         positions.append(tip)
         numbers.append(rng.choice(list(SIDE_CHAIN), len(left), p=list(SIDE_CHAIN.values())))

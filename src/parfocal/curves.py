@@ -1,0 +1,56 @@
+"""The likelihood curve of each particle, with its own scales, as something that can be asked."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from parfocal.calibration import particle_scales
+from parfocal.likelihood import Curves, NoiseModel, Peaks, find_peaks, template_terms, terms_at
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParticleCurves:
+    """Log-likelihood of m particles as a function of the change of defocus."""
+
+    sums: np.ndarray  # (m, bins, 8)
+    prior: np.ndarray  # (m,) Å, mean defocus that changes count from
+    model: NoiseModel
+    grid: np.ndarray  # (c,) Å, changes
+    signal: np.ndarray  # (m,) scale of the particle's signal
+    noise: np.ndarray  # (m,) scale of its noise power
+
+    def of(self, sums) -> "ParticleCurves":
+        """The same particles' curves from other sums of theirs, such as one fold's."""
+        return replace(self, sums=sums)
+
+    def on_grid(self) -> np.ndarray:
+        """(m, c) nats."""
+        return self._join(template_terms(self.sums, self.prior, self.model, self.grid))
+
+    def at(self, change) -> np.ndarray:
+        """(m, j) nats at each particle's own changes (m, j) [Å]."""
+        return self._join(terms_at(self.sums, self.prior, self.model, change))
+
+    def peaks(self) -> Peaks:
+        """Maximum and error of each curve."""
+        return find_peaks(Curves(change=self.grid, value=self.on_grid()), self.at)
+
+    def gain(self, change) -> np.ndarray:
+        """ℓ(change) - ℓ(0) [nats], each particle at its own change (m,)."""
+        value = self.at(np.stack([change, np.zeros_like(change)], axis=1))
+        return value[:, 0] - value[:, 1]
+
+    def _join(self, terms):
+        signal = self.signal[:, None]
+        return (signal * terms[0] - signal**2 * terms[1]) / self.noise[:, None]
+
+
+def scaled_curves(sums, prior, model: NoiseModel, grid) -> ParticleCurves:
+    """Curves of m particles from `sums` (m, bins, 8), their scales fitted at their best change."""
+    ones = np.ones(len(sums))
+    rough = ParticleCurves(
+        sums=sums, prior=prior, model=model, grid=grid, signal=ones, noise=ones
+    )
+    best = grid[np.argmax(rough.on_grid(), axis=1)]
+    signal, noise = particle_scales(sums, prior, model, best)
+    return replace(rough, signal=signal, noise=noise)

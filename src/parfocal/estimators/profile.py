@@ -1,0 +1,113 @@
+"""Method `profile`: each particle alone, the maximum of its own likelihood curve."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+import parfocal
+from parfocal.curves import scaled_curves
+from parfocal.estimates import DefocusEstimates, Status
+from parfocal.evidence import Evidence
+from parfocal.grid import Fold
+from parfocal.likelihood import Peaks
+from parfocal.particles import Particles
+
+FLAT_SPREAD = 0.8  # of a uniform curve's; wider is as good as no information
+RIVAL = 2.0  # nats; a second maximum that is less than this below the first is a rival
+SHARP = 0.15  # of the search range; a fold's error above this is bent by the range's ends
+FACTOR_PRIOR = 0.1  # how far, in ln, the error factor is believed to stray before the folds speak
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """Scan each particle's defocus against the reference, scale fitted, and take the maximum.
+
+    The error is the root mean square distance from the maximum under the curve, times one factor
+    for the data set: the spread of the difference between the two folds' estimates over what their
+    own errors say. The folds cannot see an error that both share, such as a wrong pose.
+    """
+
+    name: str = "profile"
+
+    def estimate(self, particles: Particles, evidence: Evidence) -> DefocusEstimates:
+        """Estimates of all `particles`, in their order."""
+        table = _Table(len(particles), evidence)
+        for rows, spectra, model in evidence.batches():
+            good = spectra.status == Status.OK
+            if good.any():
+                table.fill(rows[good], spectra.sums[good], particles.defocus[rows[good]], model)
+        factor, factor_error = error_factor(table.fold_pull)
+        trusted = table.status == Status.OK
+        error = np.where(trusted, table.error, table.error_at_prior) * factor
+        return DefocusEstimates(
+            method=self.name,
+            particle_id=particles.particle_id,
+            micrograph=particles.micrograph,
+            coordinate_x=particles.coordinate_x,
+            coordinate_y=particles.coordinate_y,
+            defocus_prior=particles.defocus,
+            defocus_change=np.where(trusted, table.change, 0.0),
+            defocus_error=error,
+            ice_height=np.full(len(particles), np.nan),
+            held_out_gain=table.gain,
+            status=table.status,
+            settings={
+                **asdict(self),
+                "search_range": evidence.change_max,
+                "error_factor": round(factor, 4),
+                "error_factor_error": round(factor_error, 4),
+            },
+            version=parfocal.__version__,
+        )
+
+
+class _Table:
+    """The columns of the estimates while they are being filled, chunk by chunk."""
+
+    def __init__(self, n: int, evidence: Evidence) -> None:
+        self.grid = evidence.change() if evidence.models else np.zeros(1)
+        self.change, self.error, self.error_at_prior, self.gain, self.fold_pull = np.full(
+            (5, n), np.nan
+        )
+        self.status, _ = evidence.failures(n)
+
+    def fill(self, rows, sums, prior, model) -> None:
+        whole_curve = scaled_curves(sums.sum(axis=1), prior, model, self.grid)
+        whole = whole_curve.peaks()
+        first, second = (
+            whole_curve.of(sums[:, fold])
+            for fold in (Fold.FIRST, Fold.SECOND)
+        )
+        ones, twos = first.peaks(), second.peaks()
+        self.change[rows], self.error[rows] = whole.change, whole.error
+        self.error_at_prior[rows] = whole.error_at_prior
+        self.status[rows] = judge(whole, self.grid[-1])
+        self.gain[rows] = first.gain(twos.change) + second.gain(ones.change)
+        pull = (ones.change - twos.change) / np.hypot(ones.error, twos.error)
+        sharp = np.maximum(ones.error, twos.error) < SHARP * self.grid[-1]
+        self.fold_pull[rows] = np.where(sharp & ~ones.edge & ~twos.edge, pull, np.nan)
+
+
+def judge(peaks: Peaks, change_max: float):
+    """(m,) Status of each peak."""
+    flat = peaks.spread > FLAT_SPREAD * change_max / np.sqrt(3)
+    cases = [flat, peaks.edge, peaks.rival < RIVAL]
+    return np.select(cases, [Status.FLAT, Status.AT_BOUND, Status.MULTIMODAL], Status.OK)
+
+
+def error_factor(fold_pull) -> tuple[float, float]:
+    """Factor that the folds ask of the errors, with its standard error.
+
+    From the mean square of the folds' pulls, cut at 4 so that a few wrong particles do not set it,
+    and shrunk towards 1 in the measure of its own error: few particles change nothing. Only
+    particles whose folds are both sharp within the search range speak: see SHARP.
+    """
+    pull = fold_pull[np.isfinite(fold_pull)]
+    if len(pull) < 2:
+        return 1.0, FACTOR_PRIOR
+    square = np.minimum(np.abs(pull), 4.0) ** 2
+    measured = np.log(square.mean()) / 2
+    error = square.std(ddof=1) / square.mean() / 2 / np.sqrt(len(pull))
+    share = FACTOR_PRIOR**2 / (FACTOR_PRIOR**2 + error**2)
+    factor = float(np.exp(share * measured))
+    return factor, float(factor * np.sqrt(share) * error)

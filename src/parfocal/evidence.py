@@ -1,0 +1,208 @@
+"""Evidence: the spectra of a particle set, and the noise models that turn them into likelihoods."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from parfocal.calibration import calibrate
+from parfocal.estimates import Status
+from parfocal.grid import SpectraGrid, padded_size, spectra_grid
+from parfocal.likelihood import NoiseModel, change_grid
+from parfocal.particles import ImageError, Images, Particles
+from parfocal.reference import Reference
+from parfocal.spectra import spectra_of, views_of
+
+CHUNK = 256  # particles a chunk: a few MB of spectra, under a second of work
+CALIBRATION = 2000  # particles of an optics group that its noise model is learned from
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """Some particles of one optics group: the unit of work, of storage and of resuming."""
+
+    group: int
+    rows: np.ndarray  # (m,) rows of the Particles, in the order of their stacks
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChunkSpectra:
+    """What the pass made of a chunk: spectra, and the particles that gave none."""
+
+    sums: np.ndarray  # float32 (m, 3, bins, 8); zero where status is not OK
+    status: np.ndarray  # (m,) int, Status
+    reason: np.ndarray  # (m,) str
+
+
+class Store(Protocol):
+    """Keeps the spectra of chunks: in memory, or as files of a run that can be resumed."""
+
+    def get(self, number: int) -> ChunkSpectra | None: ...
+
+    def put(self, number: int, spectra: ChunkSpectra) -> None: ...
+
+
+class MemoryStore(dict):
+    """Chunks in memory, for particle sets that fit there: some 10 kB a particle."""
+
+    def put(self, number: int, spectra: ChunkSpectra) -> None:
+        """Keep one chunk."""
+        self[number] = spectra
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """All that the images have to say about defocus, given the reference."""
+
+    chunks: tuple[Chunk, ...]
+    store: Store
+    models: Mapping[int, NoiseModel]  # by optics group
+    change_max: float
+
+    def batches(self) -> Iterator[tuple[np.ndarray, ChunkSpectra, NoiseModel]]:
+        """(rows, spectra, model) of each chunk."""
+        for number, chunk in enumerate(self.chunks):
+            if chunk.group in self.models:
+                yield chunk.rows, stored(self.store, number), self.models[chunk.group]
+
+    def change(self) -> np.ndarray:
+        """Grid of changes [Å] that is fine enough for every optics group."""
+        grids = [change_grid(m.grid, m.amplitude, self.change_max) for m in self.models.values()]
+        return max(grids, key=len)
+
+    def failures(self, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) status and reason of every particle, OK and empty where its spectra are there."""
+        status, reason = np.zeros(n, dtype=int), np.full(n, "", dtype=object)
+        for number, chunk in enumerate(self.chunks):
+            spectra = stored(self.store, number)
+            status[chunk.rows], reason[chunk.rows] = spectra.status, spectra.reason
+        return status, reason.astype(str)
+
+
+def stored(store: Store, number: int) -> ChunkSpectra:
+    """Chunk `number`, which must be there."""
+    spectra = store.get(number)
+    if spectra is None:
+        raise LookupError(f"chunk {number} of the spectra is missing")
+    return spectra
+
+
+def plan(particles: Particles) -> tuple[Chunk, ...]:
+    """Cut a particle set into chunks of one optics group each, along its stacks."""
+    chunks = []
+    for group in range(len(particles.optics)):
+        rows = np.flatnonzero(particles.optics_group == group)
+        rows = rows[np.lexsort((particles.image_index[rows], particles.stack[rows]))]
+        pieces = np.array_split(rows, max(1, -(-len(rows) // CHUNK)))
+        chunks += [Chunk(group=group, rows=piece) for piece in pieces if len(piece)]
+    return tuple(chunks)
+
+
+def lay_grids(
+    particles: Particles, reference: Reference, *, change_max: float, padding: float | None = None
+) -> dict[int, SpectraGrid]:
+    """A grid for each optics group that has particles.
+
+    `padding` is the size of the padded image over the box; None picks the smallest that holds the
+    delocalisation of every frequency that carries weight.
+    """
+    grids = {}
+    for group in np.unique(particles.optics_group):
+        optics = particles.optics[group]
+        k_max = min(reference.k_max, optics.nyquist)
+        if padding is None:
+            defocus = np.abs(particles.defocus[particles.optics_group == group]).max()
+            radius = float(reference.radius.max())
+            size = padded_size(optics, defocus_max=defocus + change_max, radius=radius, k_max=k_max)
+        else:
+            size = 2 * round(padding * optics.image_size / 2)
+        grids[int(group)] = spectra_grid(optics, padded=size, change_max=change_max, k_max=k_max)
+    return grids
+
+
+def chunk_spectra(
+    chunk: Chunk, particles: Particles, images: Images, reference: Reference, grid: SpectraGrid
+) -> ChunkSpectra:
+    """The pass over one chunk. A particle whose image fails is noted, with the reason."""
+    here = particles.take(chunk.rows)
+    views = views_of(here, grid)
+    posed = np.isfinite(views.axes).all(axis=(1, 2)) & np.isfinite(views.phase).all(axis=1)
+    m, box = len(chunk.rows), grid.optics.image_size
+    sums = np.zeros((m, 3, grid.bins, 8), dtype=np.float32)
+    status, reason = np.zeros(m, dtype=int), np.full(m, "", dtype=object)
+    image = np.empty((box, box), dtype=np.float32)
+    for i, row in enumerate(chunk.rows):
+        try:
+            images.read_into(int(row), image)
+        except ImageError as error:
+            status[i], reason[i] = Status.NOT_READ, str(error)
+            continue
+        if not posed[i]:
+            status[i], reason[i] = Status.NON_FINITE, "pose, shift or defocus is not a number"
+            continue
+        try:
+            sums[i] = spectra_of(image, views, i, reference.volume(int(here.half_set[i])), grid)
+        except ImageError as error:
+            status[i], reason[i] = Status.NON_FINITE, str(error)
+    return ChunkSpectra(sums=sums, status=status, reason=reason.astype(str))
+
+
+def noise_models(
+    particles: Particles, chunks, store: Store, grids: Mapping[int, SpectraGrid], reference
+) -> dict[int, NoiseModel]:
+    """Learn each optics group's noise model from up to CALIBRATION of its particles, evenly taken."""
+    models = {}
+    for group, grid in grids.items():
+        numbers = [i for i, chunk in enumerate(chunks) if chunk.group == group]
+        total = sum(len(chunks[i].rows) for i in numbers)
+        stride = max(1, total // CALIBRATION)
+        sums, rows = [], []
+        for number in numbers:
+            spectra = stored(store, number)
+            good = np.flatnonzero(spectra.status == Status.OK)[::stride]
+            sums.append(spectra.sums[good].sum(axis=1))
+            rows.append(chunks[number].rows[good])
+        rows = np.concatenate(rows)
+        if len(rows):
+            prior = particles.defocus[rows]
+            models[group] = calibrate(
+                np.concatenate(sums), prior, grid, reference, change_max=grid.change_max
+            )
+    return models
+
+
+def gather(
+    particles: Particles,
+    images: Images,
+    reference: Reference,
+    *,
+    change_max: float = 1000.0,
+    padding: float | None = None,
+    store: Store | None = None,
+    run: Callable | None = None,
+) -> Evidence:
+    """One pass over the images, then the noise models: everything that the methods ask.
+
+    `change_max` [Å] is the largest change of defocus that will be asked for. `store` keeps the
+    spectra (default: in memory); chunks that it holds already are not computed again. `run` maps
+    a function over chunk numbers and yields (number, result) as they come (default: one by one).
+    """
+    store = MemoryStore() if store is None else store
+    grids = lay_grids(particles, reference, change_max=change_max, padding=padding)
+    chunks = plan(particles)
+    missing = [number for number in range(len(chunks)) if store.get(number) is None]
+
+    def work(number):
+        chunk = chunks[number]
+        return chunk_spectra(chunk, particles, images, reference, grids[chunk.group])
+
+    for number, spectra in (run or _one_by_one)(work, missing):
+        store.put(number, spectra)
+    models = noise_models(particles, chunks, store, grids, reference)
+    return Evidence(chunks=chunks, store=store, models=models, change_max=change_max)
+
+
+def _one_by_one(work, numbers):
+    for number in numbers:
+        yield number, work(number)

@@ -1,0 +1,44 @@
+"""Colours and layout shared by the figures.
+
+Colours are Okabe and Ito's and viridis, which colour-blind readers can tell apart.
+"""
+
+import numpy as np
+import plotly.graph_objects as go
+
+from parfocal.estimates import Status
+
+BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+SKY, PURPLE, BLACK, GREY = "#56B4E9", "#CC79A7", "#1b1f24", "#8c959f"
+LINE_COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK, GREY)
+STATUS_COLOURS = {
+    Status.OK: BLUE,
+    Status.AT_BOUND: VERMILION,
+    Status.FLAT: ORANGE,
+    Status.MULTIMODAL: PURPLE,
+    Status.NON_FINITE: BLACK,
+    Status.NOT_READ: GREY,
+}
+STYLE = go.layout.Template(
+    layout={
+        "font": {"family": "system-ui, 'Segoe UI', Helvetica, Arial, sans-serif", "size": 13},
+        "colorway": LINE_COLOURS,
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "margin": {"l": 70, "r": 20, "t": 50, "b": 60},
+        "xaxis": {"gridcolor": "#e7eaee", "linecolor": GREY, "ticks": "outside", "zeroline": False},
+        "yaxis": {"gridcolor": "#e7eaee", "linecolor": GREY, "ticks": "outside", "zeroline": False},
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right"},
+        "hoverlabel": {"align": "left"},
+    }
+)
+
+
+def compact(values) -> np.ndarray:
+    """Values as the page stores them: float32, half the size and exact to 0.01 Å at 10 µm."""
+    return np.asarray(values, dtype=np.float32)
+
+
+def numbers(series: str, **columns: str | list[str]) -> dict:
+    """The `meta` of a trace that the page offers as CSV: a name for each of its arrays."""
+    return {"series": series, "columns": columns}

@@ -1,0 +1,75 @@
+"""What a run found: records, and their summary in numbers and in words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from parfocal.estimates import DefocusEstimates
+from parfocal.estimators.micrograph import MicrographChange
+from parfocal.evidence import Evidence
+from parfocal.ice import PlaneFit
+from parfocal.inputs import Inputs
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodResult:
+    """One method's answer, and what was made of it."""
+
+    estimates: DefocusEstimates
+    planes: Mapping[str, PlaneFit]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """All that one run of `estimate` found, and where it was written."""
+
+    out: Path
+    inputs: Inputs
+    evidence: Evidence
+    results: Mapping[str, MethodResult]
+    micrographs: Mapping[str, MicrographChange]
+    info: Mapping[str, object] = field(default_factory=dict)  # as in run.json
+
+
+def summarise(estimates: DefocusEstimates) -> dict[str, object]:
+    """Counts and medians of one method, as run.json and `--json` give them."""
+    ok = estimates.ok()
+    gain, gain_error = held_out_gain(estimates)
+    return {
+        "counts": estimates.counts(),
+        "median_error": _rounded(np.median(estimates.defocus_error[ok])) if ok.any() else None,
+        "change_sd": _rounded(estimates.defocus_change[ok].std()) if ok.any() else None,
+        "held_out_gain": _rounded(gain, 4),
+        "held_out_gain_error": _rounded(gain_error, 4),
+        **{k: v for k, v in estimates.settings.items() if k.startswith("error_factor")},
+    }
+
+
+def held_out_gain(estimates: DefocusEstimates) -> tuple[float, float]:
+    """Mean held-out gain a particle [nats] with its standard error; nan without particles."""
+    gain = estimates.held_out_gain[np.isfinite(estimates.held_out_gain)]
+    if len(gain) < 2:
+        return np.nan, np.nan
+    return float(gain.mean()), float(gain.std(ddof=1) / np.sqrt(len(gain)))
+
+
+def verdict(estimates: DefocusEstimates) -> str:
+    """What the held-out folds say, in words: two standard errors decide."""
+    gain, error = held_out_gain(estimates)
+    told = f"{gain:+.2f} ± {error:.2f} nats a particle on held-out data"
+    if not np.isfinite(gain):
+        return "No verdict: too few particles could be scored."
+    if gain > 2 * error:
+        return f"Per-particle defocus helps: {told}."
+    if gain < -2 * error:
+        return (
+            f"Keep the input defocus: a particle alone says too little here ({told}). "
+            "The error bars show how far each may be off."
+        )
+    return f"No difference is shown between per-particle and input defocus: {told}."
+
+
+def _rounded(value, digits=2):
+    return round(float(value), digits) if np.isfinite(value) else None
