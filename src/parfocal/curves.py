@@ -48,9 +48,7 @@ class ParticleCurves:
 def scaled_curves(sums, prior, model: NoiseModel, grid) -> ParticleCurves:
     """Curves of m particles from `sums` (m, bins, 8), their scales fitted at their best change."""
     ones = np.ones(len(sums))
-    rough = ParticleCurves(
-        sums=sums, prior=prior, model=model, grid=grid, signal=ones, noise=ones
-    )
+    rough = ParticleCurves(sums=sums, prior=prior, model=model, grid=grid, signal=ones, noise=ones)
     best = grid[np.argmax(rough.on_grid(), axis=1)]
     signal, noise = particle_scales(sums, prior, model, best)
     return replace(rough, signal=signal, noise=noise)

@@ -14,7 +14,9 @@ SHOWN = 8  # particles listed one by one
 def make_data(folder: Path, *, particles: int, seed: int) -> tuple[Path, Truth]:
     """Simulate a made-up protein in tilted ice into `folder`; returns it and the truth."""
     if folder.exists() and any(folder.iterdir()):
-        raise InputError("is there already and not empty", where=folder, mend="choose another --out")
+        raise InputError(
+            "is there already and not empty", where=folder, mend="choose another --out"
+        )
     scene = Scene(
         particles=particles,
         micrographs=6,

@@ -43,12 +43,19 @@ class Store(Protocol):
     def put(self, number: int, spectra: ChunkSpectra) -> None: ...
 
 
-class MemoryStore(dict):
+class MemoryStore:
     """Chunks in memory, for particle sets that fit there: some 10 kB a particle."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, ChunkSpectra] = {}
+
+    def get(self, number: int) -> ChunkSpectra | None:
+        """Chunk `number`, or None where it is not there yet."""
+        return self._held.get(number)
 
     def put(self, number: int, spectra: ChunkSpectra) -> None:
         """Keep one chunk."""
-        self[number] = spectra
+        self._held[number] = spectra
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +134,7 @@ def chunk_spectra(
     """The pass over one chunk. A particle whose image fails is noted, with the reason."""
     here = particles.take(chunk.rows)
     views = views_of(here, grid)
-    posed = np.isfinite(views.axes).all(axis=(1, 2)) & np.isfinite(views.phase).all(axis=1)
+    posed = np.isfinite(views.axes.sum(axis=(1, 2)) + views.phase.sum(axis=1))
     m, box = len(chunk.rows), grid.optics.image_size
     sums = np.zeros((m, 3, grid.bins, 8), dtype=np.float32)
     status, reason = np.zeros(m, dtype=int), np.full(m, "", dtype=object)
@@ -188,19 +195,19 @@ def gather(
     spectra (default: in memory); chunks that it holds already are not computed again. `run` maps
     a function over chunk numbers and yields (number, result) as they come (default: one by one).
     """
-    store = MemoryStore() if store is None else store
+    kept: Store = MemoryStore() if store is None else store
     grids = lay_grids(particles, reference, change_max=change_max, padding=padding)
     chunks = plan(particles)
-    missing = [number for number in range(len(chunks)) if store.get(number) is None]
+    missing = [number for number in range(len(chunks)) if kept.get(number) is None]
 
     def work(number):
         chunk = chunks[number]
         return chunk_spectra(chunk, particles, images, reference, grids[chunk.group])
 
     for number, spectra in (run or _one_by_one)(work, missing):
-        store.put(number, spectra)
-    models = noise_models(particles, chunks, store, grids, reference)
-    return Evidence(chunks=chunks, store=store, models=models, change_max=change_max)
+        kept.put(number, spectra)
+    models = noise_models(particles, chunks, kept, grids, reference)
+    return Evidence(chunks=chunks, store=kept, models=models, change_max=change_max)
 
 
 def _one_by_one(work, numbers):

@@ -93,7 +93,7 @@ def read_fsc(path) -> np.ndarray:
     for table in read_star(path).values():
         for column in ("rlnFourierShellCorrelationCorrected", "rlnFourierShellCorrelation"):
             if column in table:
-                return table.floats(column)
+                return table.numbers(column)
     raise InputError(
         "no column rlnFourierShellCorrelationCorrected",
         where=path,

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numba
 from llvmlite import ir
-from numba.core import types
+from numba.core import config, types
 from numba.extending import intrinsic
 
 if "NUMBA_CACHE_DIR" not in os.environ:
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    numba.config.CACHE_DIR = str(Path(home) / "parfocal" / "numba")
+    config.CACHE_DIR = str(Path(home) / "parfocal" / "numba")  # pyright: ignore[reportAttributeAccessIssue]
 
 kernel = numba.njit(nogil=True, fastmath=True, cache=True, error_model="numpy")
 inlined = numba.njit(nogil=True, fastmath=True, inline="always", error_model="numpy")
@@ -39,9 +39,7 @@ def blend_rows(typingctx, data, offsets, weights, right):
             row = builder.load(builder.bitcast(pointer, FLOAT4.as_pointer()), align=4)
             term = builder.fmul(row, _spread(builder, builder.extract_value(args[2], n)), ("fast",))
             total = term if total is None else builder.fadd(total, term, ("fast",))
-        upper = builder.shuffle_vector(
-            total, ir.Constant(FLOAT4, ir.Undefined), _lanes(2, 3, 2, 3)
-        )
+        upper = builder.shuffle_vector(total, ir.Constant(FLOAT4, ir.Undefined), _lanes(2, 3, 2, 3))
         step = builder.fsub(upper, total, ("fast",))
         blended = builder.fadd(
             total, builder.fmul(step, _spread(builder, args[3]), ("fast",)), ("fast",)

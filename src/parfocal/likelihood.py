@@ -156,7 +156,8 @@ def find_peaks(curves: Curves, evaluate) -> Peaks:
         error=np.where(narrow, sharp, np.maximum(error, step / 2)),
         error_at_prior=np.sqrt(square),
         spread=np.where(narrow, sharp, np.maximum(spread, step / 2)),
-        rival=top - _best_rival(value, best, np.maximum(2 * np.minimum(sharp, error), 2 * step), step),
+        rival=top
+        - _best_rival(value, best, np.maximum(2 * np.minimum(sharp, error), 2 * step), step),
         edge=edge,
     )
 

@@ -28,7 +28,11 @@ class Optics:
     def __post_init__(self) -> None:
         rules = (
             ("voltage [kV]", self.voltage, 10 <= self.voltage <= 3000),
-            ("spherical_aberration [mm]", self.spherical_aberration, self.spherical_aberration >= 0),
+            (
+                "spherical_aberration [mm]",
+                self.spherical_aberration,
+                self.spherical_aberration >= 0,
+            ),
             ("amplitude_contrast", self.amplitude_contrast, 0 <= self.amplitude_contrast < 1),
             ("pixel_size [Å]", self.pixel_size, 0.05 < self.pixel_size < 100),
             ("image_size [px]", self.image_size, self.image_size >= 8 and self.image_size % 2 == 0),

@@ -59,7 +59,7 @@ def estimate(
     particles_file: Path,
     reference_files: ReferenceFiles,
     out: Path,
-    settings: EstimateSettings = EstimateSettings(),  # noqa: B008 - frozen
+    settings: EstimateSettings = EstimateSettings(),
     *,
     passthrough: tuple[Path, ...] = (),
     resume: bool = False,
@@ -128,7 +128,7 @@ def _apply(name, inputs, evidence):
 def _write(run: Run, progress) -> Run:
     progress("writing", 0, 1)
     for name, result in run.results.items():
-        suffix = run.inputs.particles.source.suffix
+        suffix = Path(run.info["inputs"]["particles"]).suffix
         target = run.out / name / f"particles{suffix}"
         write_particles(run.inputs.particles, result.estimates, target)
         write_estimates(run.out / name / "estimates.star", result.estimates)
@@ -165,7 +165,9 @@ def _info(run, settings, hashes, spent, particles_file, reference_files):
         "resolution": reference_files.resolution,
         "particles": len(run.inputs.particles),
         "micrographs": len(run.micrographs),
-        "padded_size": {run.inputs.particles.optics[g].name: s.padded_size for g, s in grids.items()},
+        "padded_size": {
+            run.inputs.particles.optics[g].name: s.padded_size for g, s in grids.items()
+        },
         "methods": {name: summarise(r.estimates) for name, r in run.results.items()},
         "verdict": {name: verdict(r.estimates) for name, r in run.results.items()},
         "warnings": list(run.inputs.warnings),

@@ -100,16 +100,13 @@ def slice_row(volume, edge, axes, span, cell, out):
         sign[j] = flip
         offset[j] = iz * plane + iy * row + 2 * ix
     for j in range(n):
-        a = offset[j]
-        prefetch(volume, a)
-        prefetch(volume, a + row)
-        prefetch(volume, a + plane)
-        prefetch(volume, a + plane + row)
+        for step in (np.int64(0), row, plane, plane + row):
+            prefetch(volume, offset[j] + step)  # pyright: ignore[reportCallIssue]
     for j in range(n):
         a, gy, gz = offset[j], one - fy[j], one - fz[j]
         rows = (a, a + row, a + plane, a + plane + row)
         weights = (gz * gy, gz * fy[j], fz[j] * gy, fz[j] * fy[j])
-        re, im = blend_rows(volume, rows, weights, fx[j])
+        re, im = blend_rows(volume, rows, weights, fx[j])  # pyright: ignore[reportCallIssue]
         out[j] = complex(re, im * sign[j])
 
 

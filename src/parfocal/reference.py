@@ -86,7 +86,7 @@ def half_map_reference(half1, half2, *, pixel_size, mask=None, fsc=None, rng=Non
     mask = soft_sphere(len(half1)) if mask is None else _checked_mask(mask, halves[0].shape)
     if fsc is None:
         rng = np.random.default_rng(0) if rng is None else rng
-        fsc = masked_fsc(*halves, mask, rng=rng)
+        fsc = masked_fsc(halves[0], halves[1], mask, rng=rng)
     if len(fsc) < len(half1) // 2 + 1:
         raise InputError(
             f"the FSC curve has {len(fsc)} shells, a box of {len(half1)} has {len(half1) // 2 + 1}",

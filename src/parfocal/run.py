@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class Run:
     evidence: Evidence
     results: Mapping[str, MethodResult]
     micrographs: Mapping[str, MicrographChange]
-    info: Mapping[str, object] = field(default_factory=dict)  # as in run.json
+    info: Mapping[str, Any] = field(default_factory=dict)  # as in run.json
 
 
 def summarise(estimates: DefocusEstimates) -> dict[str, object]:

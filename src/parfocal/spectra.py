@@ -1,4 +1,4 @@
-"""The pass over the images: particles + reference -> defocus spectra, from which any question follows.
+"""The pass over the images: particles + reference -> defocus spectra, to ask any question of.
 
 A change δ of a particle's mean defocus adds the phase π λ δ s, s = |k|², to χ. For image transform
 X and reference slice P (shift and odd aberrations applied, no CTF), with base phase χ₀, all that a

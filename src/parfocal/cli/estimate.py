@@ -13,12 +13,15 @@ TUNE = "Tuning"
 
 def estimate(
     particles: Annotated[
-        Path, typer.Argument(help="Particles of a finished refinement: RELION .star, cryoSPARC .cs.")
+        Path,
+        typer.Argument(help="Particles of a finished refinement: RELION .star, cryoSPARC .cs."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to make for the results.")],
     half_maps: Annotated[
         tuple[Path, Path] | None,
-        typer.Option("--half-maps", help="The two unfiltered half-maps; each particle meets its own."),
+        typer.Option(
+            "--half-maps", help="The two unfiltered half-maps; each particle meets its own."
+        ),
     ] = None,
     mask: Annotated[Path | None, typer.Option(help="Soft mask of the refinement.")] = None,
     fsc: Annotated[
@@ -41,7 +44,9 @@ def estimate(
         float | None, typer.Option(help="Padded size over box [default: as delocalisation asks].")
     ] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Threads.")] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print run.json instead of text.")] = False,
 ) -> None:
     """Estimate every particle's defocus, with an error bar.
@@ -57,9 +62,7 @@ def estimate(
     from parfocal.pipeline import EstimateSettings
     from parfocal.pipeline import estimate as run_estimate
 
-    files = ReferenceFiles(
-        half_maps=half_maps, map=map, mask=mask, fsc=fsc, resolution=resolution
-    )
+    files = ReferenceFiles(half_maps=half_maps, map=map, mask=mask, fsc=fsc, resolution=resolution)
     settings = EstimateSettings(
         methods=tuple(name.strip() for name in method.split(",") if name.strip()),
         search_range=range,

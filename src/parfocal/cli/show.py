@@ -2,8 +2,10 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 @contextmanager
@@ -24,10 +26,12 @@ def announce(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
     from rich.text import Text
 
     class Rate(ProgressColumn):
-        """Particles a second."""
+        """Particles a second, over all of this run's own."""
 
         def render(self, task):
-            return Text(f"{task.speed:.0f}/s" if task.speed else "")
+            kept, started = task.fields["kept"], task.fields["started"]
+            done, spent = task.completed - kept, time.monotonic() - started
+            return Text(f"{done / spent:.0f}/s" if done and (task.total or 0) > 1 else "")
 
     columns = (
         TextColumn("{task.description:<10}"),
@@ -46,7 +50,9 @@ def announce(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
             if stage == "done":
                 return
             if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total, completed=done)
+                tasks[stage] = bar.add_task(
+                    stage, total=total, completed=done, kept=done, started=time.monotonic()
+                )
             bar.update(tasks[stage], completed=done, total=total)
 
         yield progress
@@ -71,4 +77,5 @@ def machine_or_person(run, as_json: bool) -> None:
         print(f"  {run.info['verdict'][name]}")
     print(f"look at    {run.out / 'report.html'}")
     for name in run.results:
-        print(f"next job   {run.out / name / ('particles' + run.inputs.particles.source.suffix)}")
+        suffix = Path(run.info["inputs"]["particles"]).suffix
+        print(f"next job   {run.out / name / f'particles{suffix}'}")

@@ -60,6 +60,8 @@ def _maximum(grid, curves):
     """(change, error) of each curve (m, c): parabola through the top three points; nan if flat."""
     step = grid[1] - grid[0]
     best = np.clip(np.argmax(curves, axis=1), 1, len(grid) - 2)
-    left, top, right = (np.take_along_axis(curves, best[:, None] + d, axis=1)[:, 0] for d in (-1, 0, 1))
+    left, top, right = (
+        np.take_along_axis(curves, best[:, None] + d, axis=1)[:, 0] for d in (-1, 0, 1)
+    )
     bend = np.where(left + right < 2 * top, left - 2 * top + right, np.nan)
     return grid[best] + step * (left - right) / (2 * bend), step / np.sqrt(-bend)

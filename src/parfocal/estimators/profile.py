@@ -74,10 +74,7 @@ class _Table:
     def fill(self, rows, sums, prior, model) -> None:
         whole_curve = scaled_curves(sums.sum(axis=1), prior, model, self.grid)
         whole = whole_curve.peaks()
-        first, second = (
-            whole_curve.of(sums[:, fold])
-            for fold in (Fold.FIRST, Fold.SECOND)
-        )
+        first, second = (whole_curve.of(sums[:, fold]) for fold in (Fold.FIRST, Fold.SECOND))
         ones, twos = first.peaks(), second.peaks()
         self.change[rows], self.error[rows] = whole.change, whole.error
         self.error_at_prior[rows] = whole.error_at_prior

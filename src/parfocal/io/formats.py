@@ -79,9 +79,9 @@ def write_particles(
     changes = dict(zip(estimates.particle_id.tolist(), estimates.defocus_change, strict=True))
     row_of = {name: row for row, name in enumerate(particles.particle_id.tolist())}
     if changes.keys() != row_of.keys():
+        without, beyond = row_of.keys() - changes.keys(), changes.keys() - row_of.keys()
         raise InputError(
-            f"{len(changes.keys() ^ row_of.keys())} particles are in the estimates or in the "
-            "particle file only",
+            f"{len(without)} particles have no estimate, {len(beyond)} estimates no particle",
             where=particles.source,
             mend="give the estimates that were made from this file",
         )

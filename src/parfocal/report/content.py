@@ -98,11 +98,15 @@ def choose_micrographs(micrographs: tuple[MicrographSummary, ...], limit: int) -
     return tuple(m.name for m in micrographs if m.name in chosen)
 
 
-def bin_edges(values, n_bins=60) -> np.ndarray:
-    """(n_bins + 1,) edges around the middle 99 % of `values`; the rest is for the end bins."""
+def bin_edges(values) -> np.ndarray:
+    """Edges around the middle 99 % of `values`; the rest is for the bins at the ends.
+
+    The number of bins is the Rice rule's, 2 n^(1/3), from 30 to 80.
+    """
     low, high = np.percentile(values, [0.5, 99.5]) if len(values) else (0.0, 0.0)
     margin = 0.15 * (high - low) or 1.0
     lowest = 0.0 if low >= 0 else -np.inf  # no bar below 0 for what cannot be negative
+    n_bins = int(np.clip(2 * len(values) ** (1 / 3), 30, 80))
     return np.linspace(max(low - margin, lowest), high + margin, n_bins + 1)
 
 

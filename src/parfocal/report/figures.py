@@ -32,6 +32,8 @@ from parfocal.report.style import (
     numbers,
 )
 
+LEAST_DEPTH = -3.0  # nats: a curve is drawn at least so deep, or a flat one would look steep
+
 
 def histogram_figure(estimates: DefocusEstimates) -> go.Figure:
     """Histograms of defocus change, its error and the height in the ice [Å], binned here.
@@ -41,11 +43,11 @@ def histogram_figure(estimates: DefocusEstimates) -> go.Figure:
     """
     ok = estimates.ok()
     panels = (
-        ("Defocus change", estimates.defocus_change, ok),
-        ("Its error (1 sd)", estimates.defocus_error, np.isfinite(estimates.defocus_error)),
-        ("Height in the ice", estimates.ice_height, np.isfinite(estimates.ice_height)),
+        ("defocus change", estimates.defocus_change, ok),
+        ("its error", estimates.defocus_error, np.isfinite(estimates.defocus_error)),
+        ("height in the ice", estimates.ice_height, np.isfinite(estimates.ice_height)),
     )
-    figure = make_subplots(cols=3, subplot_titles=[title for title, _, _ in panels])
+    figure = make_subplots(cols=3, horizontal_spacing=0.06)
     for column, (title, values, shown) in enumerate(panels, start=1):
         edges = bin_edges(values[shown])
         for status in Status:
@@ -66,9 +68,8 @@ def histogram_figure(estimates: DefocusEstimates) -> go.Figure:
                     row=1,
                     col=column,
                 )
-    figure.update_layout(template=STYLE, barmode="stack", height=380)
-    figure.update_layout(legend={"y": -0.2, "yanchor": "top", "x": 0.5, "xanchor": "center"})
-    figure.update_xaxes(title_text="Å")
+        figure.update_xaxes(title_text=f"{title} [Å]", col=column)
+    figure.update_layout(template=STYLE, barmode="stack", height=360)
     figure.update_yaxes(title_text="particles", col=1)
     return figure
 
@@ -80,8 +81,10 @@ def curve_figure(examples: Sequence[CurveExample]) -> go.Figure:
     same from each fold of the Fourier pixels, each against its own maximum.
     """
     columns = min(len(examples), 3)
-    titles = [html.escape(f"{e.label}: {e.particle_id}") for e in examples]
-    figure = make_subplots(rows=-(-len(examples) // 3), cols=columns, subplot_titles=titles)
+    n_rows = -(-len(examples) // 3)
+    titles = [f"<b>{html.escape(e.label)}</b><br>{_short(e.particle_id)}" for e in examples]
+    figure = make_subplots(rows=n_rows, cols=columns, subplot_titles=titles)
+    figure.update_annotations(font_size=12)
     for place, example in enumerate(examples):
         panel: dict[str, Any] = {"row": place // 3 + 1, "col": place % 3 + 1}
         curves = [("both folds", example.log_likelihood, BLUE, 2.5, "solid")]
@@ -105,15 +108,25 @@ def curve_figure(examples: Sequence[CurveExample]) -> go.Figure:
                 ),
                 **panel,
             )
+        lowest = np.min(example.log_likelihood) - np.max(example.log_likelihood)
+        depth = -min(1.05 * lowest, LEAST_DEPTH)
+        figure.update_yaxes(range=[-depth, 0.05 * depth], **panel)
         band = example.estimate - example.error, example.estimate + example.error
         shade = {"fillcolor": ORANGE, "opacity": 0.25, "line_width": 0, "layer": "below"}
         figure.add_vrect(x0=band[0], x1=band[1], **shade, **panel)
         figure.add_vline(x=0, line={"color": GREY, "dash": "dash", "width": 1.5}, **panel)
         figure.add_vline(x=example.estimate, line={"color": ORANGE, "width": 1.5}, **panel)
-    figure.update_layout(template=STYLE, height=60 + 330 * -(-len(examples) // 3))
+    figure.update_layout(template=STYLE, height=80 + 330 * n_rows, margin_t=90)
+    figure.update_layout(legend={"y": 1, "yref": "container", "yanchor": "top"})
     figure.update_xaxes(title_text="defocus change [Å]")
     figure.update_yaxes(title_text="log-likelihood [nats]", col=1)
     return figure
+
+
+def _short(name: str, length: int = 40) -> str:
+    """Both ends of a long name, escaped: the index in the stack and the file tell particles apart."""
+    half = length // 2
+    return html.escape(name if len(name) <= length else f"{name[:half]}…{name[-half:]}")
 
 
 def spectrum_figure(spectra: Sequence[OpticsSpectrum]) -> go.Figure:
@@ -150,7 +163,7 @@ def spectrum_figure(spectra: Sequence[OpticsSpectrum]) -> go.Figure:
         ticktext=[f"{r:g}" for r in ticks],
         range=[0, highest],
     )
-    figure.update_yaxes(title_text="power [a.u.]", type="log", exponentformat="power")
+    figure.update_yaxes(title_text="power [a.u.]", type="log", exponentformat="power", dtick=1)
     return figure
 
 
@@ -182,7 +195,7 @@ def overview_figure(micrographs: Sequence[MicrographSummary]) -> go.Figure:
                 x=np.repeat(number, 3),
                 y=compact(ends.ravel()),
                 mode="lines",
-                line={"color": "#b6c8d8", "width": 1},
+                line={"color": "#8fb8d6", "width": 1.5 if len(number) < 500 else 0.5},
                 hoverinfo="skip",
             ),
             row=row,
@@ -193,7 +206,7 @@ def overview_figure(micrographs: Sequence[MicrographSummary]) -> go.Figure:
                 x=number,
                 y=compact(values),
                 mode="markers",
-                marker={"color": BLUE, "size": 5 if len(number) < 500 else 3},
+                marker={"color": BLUE, "size": 6 if len(number) < 500 else 3},
                 text=names,
                 customdata=compact(errors),
                 hovertemplate=f"%{{text}}<br>{title} %{{y:.2f}} ± %{{customdata:.2f}} {unit}"
@@ -211,6 +224,8 @@ def overview_figure(micrographs: Sequence[MicrographSummary]) -> go.Figure:
         )
         figure.update_yaxes(title_text=f"{title} [{unit}]", row=row, col=1)
     figure.update_layout(template=STYLE, height=460, showlegend=False)
+    figure.update_xaxes(showgrid=False, tickformat=",d")
     figure.update_xaxes(title_text="micrograph, in file order", row=2, col=1)
+    figure.update_yaxes(zeroline=True, zerolinecolor=GREY)
     figure.update_yaxes(rangemode="tozero", row=2, col=1)
     return figure

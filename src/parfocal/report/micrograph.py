@@ -23,7 +23,7 @@ def micrograph_figure(
     """Particles `rows` of one micrograph with its plane (the paper's Fig. 5), in 3D and from above.
 
     Height is defocus [Å], colour its change between ±`colour_limit` [Å; default: the largest].
-    Failed particles are grey crosses at their prior. At most MAX_PARTICLES are drawn.
+    Failed particles are grey diamonds at their prior. At most MAX_PARTICLES are drawn.
     """
     drawn = rows[np.linspace(0, len(rows) - 1, min(len(rows), MAX_PARTICLES)).astype(int)]
     if colour_limit is None:
@@ -37,10 +37,11 @@ def micrograph_figure(
             _add_particles(figure, estimates, chosen, status)
     if plane.kind == "plane":
         _add_plane(figure, plane, estimates.coordinate_x[rows], estimates.coordinate_y[rows])
+    ticks = {"nticks": 5, "tickformat": ",d", "tickfont": {"size": 11}}
     figure.update_layout(
         template=STYLE,
-        height=520,
-        margin={"l": 0, "r": 10, "t": 40, "b": 50},
+        height=480,
+        margin={"l": 0, "r": 10, "t": 10, "b": 50},
         showlegend=False,
         coloraxis={
             "colorscale": "Viridis",
@@ -49,17 +50,21 @@ def micrograph_figure(
             "colorbar": {"title": {"text": "change [Å]"}, "thickness": 12, "len": 0.9},
         },
         scene={
-            "xaxis": {"title": {"text": "x [Å]"}},
-            "yaxis": {"title": {"text": "y [Å]"}},
-            "zaxis": {"title": {"text": "defocus [Å]"}},
+            "xaxis": {"title": {"text": "x [Å]"}, **ticks},
+            "yaxis": {"title": {"text": "y [Å]"}, **ticks},
+            "zaxis": {"title": {"text": "defocus [Å]"}, **ticks},
             "aspectmode": "manual",
             "aspectratio": {"x": 1, "y": 1, "z": 0.6},
-            "camera": {"eye": {"x": 1.3, "y": -1.5, "z": 0.55}},
+            "camera": {"eye": {"x": 1.35, "y": -1.5, "z": 0.6}, "center": {"z": -0.1}},
         },
     )
-    figure.update_xaxes(title_text="x [Å]", constrain="domain")
+    figure.update_xaxes(title_text="x [Å]", constrain="domain", tickformat=",d")
     figure.update_yaxes(
-        title_text="y [Å]", scaleanchor="x", autorange="reversed", constrain="domain"
+        title_text="y [Å]",
+        scaleanchor="x",
+        autorange="reversed",
+        constrain="domain",
+        tickformat=",d",
     )
     return figure
 
@@ -67,7 +72,7 @@ def micrograph_figure(
 def _add_particles(figure, estimates, rows, status: Status) -> None:
     x, y = compact(estimates.coordinate_x[rows]), compact(estimates.coordinate_y[rows])
     change, error = estimates.defocus_change[rows], estimates.defocus_error[rows]
-    marker = {"color": GREY, "symbol": "x"}
+    marker = {"color": GREY, "symbol": "diamond"}  # crosses would need an emoji font
     if status == Status.OK:
         marker = {"color": compact(change), "coloraxis": "coloraxis"}
     same = {

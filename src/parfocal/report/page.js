@@ -95,6 +95,15 @@ for (const button of document.querySelectorAll("[data-save]"))
 const table = parsed("data-table");
 const micrographs = parsed("data-micrographs"); // [row of the table, figure]
 const choose = $("choose");
+const folder = commonFolder(table.map((row) => row[0]));
+const shortName = (name) => name.slice(folder.length);
+
+function commonFolder(names) { // what every name begins with, up to its last slash
+  let folder = names.length ? names[0].slice(0, names[0].lastIndexOf("/") + 1) : "";
+  while (!names.every((name) => name.startsWith(folder)))
+    folder = folder.slice(0, folder.lastIndexOf("/", folder.length - 2) + 1);
+  return folder;
+}
 
 function show(place) {
   const [row, figure] = micrographs[place];
@@ -108,7 +117,7 @@ function show(place) {
 }
 
 const unit = (heading) => (/\[(.*)\]/.exec(heading) || ["", ""])[1].replace("Å", " Å");
-micrographs.forEach(([row]) => choose.add(new Option(table[row][0])));
+micrographs.forEach(([row]) => choose.add(new Option(shortName(table[row][0]))));
 choose.addEventListener("change", () => show(choose.selectedIndex));
 $("previous").addEventListener("click", () => show(choose.selectedIndex - 1));
 $("next").addEventListener("click", () => show(choose.selectedIndex + 1));
@@ -122,7 +131,7 @@ let page = 0;
 
 function shown(row, [, value, error, digits]) {
   if (row[value] === null) return "–";
-  if (digits === undefined) return row[value];
+  if (digits === undefined) return shortName(row[value]);
   const text = row[value].toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
   return error && row[error] !== null ? `${text} ± ${row[error].toFixed(digits)}` : text;
 }
@@ -142,11 +151,12 @@ function tableRow(row) {
     const box = line.insertCell();
     box.className = column.length > 2 ? "number" : "name-cell";
     box.textContent = shown(table[row], column);
+    if (column[1] === 0) box.title = table[row][0];
   }
   if (placeOf.has(row)) {
     const link = document.createElement("a");
     link.href = "#micrograph";
-    link.textContent = table[row][0];
+    link.textContent = shortName(table[row][0]);
     link.addEventListener("click", () => show(placeOf.get(row)));
     line.cells[0].replaceChildren(link);
   }
@@ -190,6 +200,7 @@ $("table-csv").addEventListener("click", () =>
 
 // --- draw, what is read first first -----------------------------------------------------------
 
+if (folder) $("folder").textContent = `All are in ${folder}`;
 fill();
 for (const id of ["histograms", "curves", "overview"]) if ($(`data-${id}`)) draw(id, parsed(`data-${id}`));
 setTimeout(() => {

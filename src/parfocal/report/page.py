@@ -90,7 +90,7 @@ def _tiles(content: PageContent, n_micrographs: int) -> list[Tile]:
         note = "multiplies the errors; 1 = as computed"
         tiles.append(Tile("calibration factor", f"{content.calibration_factor:.2f}", note))
     if content.cpu_seconds is not None and n:
-        note = f"a particle; {content.cpu_seconds / 3600:.2g} h in all"
+        note = f"a particle; {_duration(content.cpu_seconds)} in all"
         tiles.append(Tile("CPU", f"{1e3 * content.cpu_seconds / n:.1f} ms", note))
     return tiles
 
@@ -166,6 +166,13 @@ def _in_script(text: str) -> Markup:
 
 def _of(function, values) -> float:
     return float(function(values)) if len(values) else math.nan
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"
 
 
 def _number(value: float, form: str, unit: str) -> str:

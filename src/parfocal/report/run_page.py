@@ -34,7 +34,7 @@ def run_page(run: Run) -> str:
         curves=_examples(run.inputs.particles, run.evidence, result),
         spectra=_spectra(run.inputs.particles, run.evidence),
         warnings=run.inputs.warnings,
-        calibration_factor=result.estimates.settings.get("error_factor"),
+        calibration_factor=run.info["methods"][name].get("error_factor"),
         cpu_seconds=info["timings"]["cpu_s"],
         run=sections,
     )
@@ -76,14 +76,12 @@ def _examples(particles: Particles, evidence: Evidence, result: MethodResult):
         "typical": ranked[len(ranked) // 2],
         "bad": failed[len(failed) // 2] if len(failed) else ranked[-1],
     }
-    return tuple(
-        _example(label, row, particles, evidence, result) for label, row in places.items()
-    )
+    return tuple(_example(label, row, particles, evidence, result) for label, row in places.items())
 
 
 def _example(label, row, particles, evidence, result):
     estimates = result.estimates
-    for rows, spectra, model in evidence.batches():
+    for rows, spectra, model in evidence.batches():  # noqa: B007 - used after the break
         place = np.flatnonzero(rows == row)
         if len(place):
             break

@@ -25,10 +25,16 @@ STYLE = go.layout.Template(
         "colorway": LINE_COLOURS,
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",
-        "margin": {"l": 70, "r": 20, "t": 50, "b": 60},
+        "margin": {"l": 70, "r": 20, "t": 30, "b": 60},
         "xaxis": {"gridcolor": "#e7eaee", "linecolor": GREY, "ticks": "outside", "zeroline": False},
         "yaxis": {"gridcolor": "#e7eaee", "linecolor": GREY, "ticks": "outside", "zeroline": False},
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right"},
+        "legend": {
+            "orientation": "h",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "x": 0.5,
+            "xanchor": "center",
+        },
         "hoverlabel": {"align": "left"},
     }
 )

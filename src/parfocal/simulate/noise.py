@@ -8,15 +8,15 @@ import scipy.fft
 
 from parfocal.errors import InputError
 
-CORNER = 1 / 30  # Å⁻¹, where coloured noise falls to half of its excess at low frequency
-EXCESS = 12.0  # of coloured noise over its floor, at zero frequency
+CORRELATION = 5.0  # Å, over which the covariance of coloured noise falls to 1/e
+EXCESS = 12.0  # of the power of coloured noise over its floor, at zero frequency
 
 
 @dataclass(frozen=True, kw_only=True)
 class Noise:
     """Stationary Gaussian noise of variance 1 for images of `size` pixels of `pixel_size` Å."""
 
-    kind: str  # 'white' or 'coloured': a floor and, below some 1/30 Å⁻¹, up to 13 times as much
+    kind: str  # 'white' or 'coloured': a floor, and 13 times as much at low frequency
     size: int
     pixel_size: float
 
@@ -61,5 +61,6 @@ class Noise:
         full = np.hypot(
             np.fft.fftfreq(n, self.pixel_size)[:, None], np.fft.fftfreq(n, self.pixel_size)
         )
-        spectrum = 1 + EXCESS / (1 + (full / CORNER) ** 2)
+        # The transform of exp(-r / CORRELATION), over that of single pixels.
+        spectrum = 1 + EXCESS / (1 + (2 * np.pi * CORRELATION * full) ** 2) ** 1.5
         return np.sqrt(spectrum / spectrum.mean())[:, : n // 2 + 1].astype(np.float32)

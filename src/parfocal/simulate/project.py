@@ -54,8 +54,8 @@ def padded_size(optics: Optics, *, radius: float, defocus: float) -> int:
     """Box [px] in which no wave of a particle of `radius` [Å] wraps into the image.
 
     The image is cropped from its centre. `radius` is that of the particle about the image's centre,
-    shifts included; `defocus` [Å] the largest. At least twice the image: the sharp edge of the band
-    leaves ripples that take space, too.
+    shifts included; `defocus` [Å] the largest. At least twice the image, since the sharp edge of the
+    band leaves ripples: what wraps of them is about 1 % of the image.
     """
     spread = delocalisation(np.linspace(0, optics.nyquist, 100), defocus, optics).max()
     needed = optics.image_size / 2 + (radius + spread) / optics.pixel_size

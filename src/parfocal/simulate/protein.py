@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from parfocal.conventions import DEGREE
+from parfocal.conventions import DEGREE, rotation_matrix
 from parfocal.simulate.structure import Atoms, centred
 
 CARBON, NITROGEN, OXYGEN, SULPHUR = 6, 7, 8, 16
@@ -12,7 +12,8 @@ BACKBONE = (NITROGEN, CARBON, CARBON, OXYGEN, CARBON)  # N, CA, C, O, CB
 SIDE_CHAIN = {CARBON: 0.68, NITROGEN: 0.13, OXYGEN: 0.17, SULPHUR: 0.02}  # beyond CB, how often
 SIDE_ATOMS = 2.8  # mean number of heavy atoms beyond CB
 LAYER = 9.6  # Å between layers of helices or strands
-TWIST = 40 * DEGREE  # from one layer to the next: a hand that shows at low resolution
+TWIST = 40 * DEGREE  # from one layer to the next
+DOMAIN = 250  # residues
 GAP = 4.0  # Å along the chain that a turn would fill
 RESIDUE = 180.0  # Å³ that a residue fills, with its share of the gaps and of the rough surface
 
@@ -43,11 +44,11 @@ class Segment(NamedTuple):
 def protein_like(rng: np.random.Generator, *, residues: int = 2000) -> Atoms:
     """Heavy atoms of a globular particle of `residues` residues of some 110 Da.
 
-    Layers of right-handed alpha helices or of beta strands, with L side chains, stacked with a
-    twist inside of an irregular envelope; another one from every `rng`. There are no turns, no
+    Domains, each a stack of layers of right-handed alpha helices or of beta strands, with L side
+    chains, inside of an irregular envelope; another one from every `rng`. There are no turns, no
     chain runs through it all and side chains may overlap: good for simulating images, not for more.
     """
-    segments = _segments(rng, 1.6 * np.cbrt(0.75 / np.pi * RESIDUE * residues))
+    segments = _segments(rng, residues)
     lobes = rng.normal(scale=0.3, size=(3, 4))
     depth = [_depth(segment.centre, lobes) for segment in segments]
     chains = {fold: _backbone(fold, max(fold.residues)) for fold in (HELIX, STRAND)}
@@ -71,15 +72,38 @@ def _depth(centre, lobes) -> float:
     return distance / np.exp(((centre / max(distance, 1e-9) @ lobes) ** 3).sum())
 
 
-def _segments(rng, reach) -> list[Segment]:
-    """Segments that fill a cube of half-width `reach` [Å], layer by layer along z."""
+def _segments(rng, residues: int) -> list[Segment]:
+    """Segments that fill more than the envelope of a particle, those of a domain side by side."""
+    radius = np.cbrt(0.75 / np.pi * RESIDUE * residues)
+    middles = _spread_points(rng, 1.5 * radius, count=max(1, int(1.5**3 * residues / DOMAIN)))
     found = []
+    for number, middle in enumerate(middles):
+        turn = rotation_matrix(*rng.uniform(0, 2 * np.pi, 3))
+        for fold, length, frame, centre in _stack(rng, 1.8 * np.cbrt(RESIDUE * DOMAIN)):
+            place = centre @ turn + middle
+            if np.linalg.norm(middles - place, axis=1).argmin() == number:
+                found.append(Segment(fold, length, frame @ turn, place))
+    return found
+
+
+def _spread_points(rng, radius: float, count: int) -> np.ndarray:
+    """(count, 3) points within `radius` that keep away from each other: best of 20 tries each."""
+    tries = rng.normal(size=(count, 20, 3))
+    tries *= radius * np.cbrt(rng.random((count, 20, 1))) / np.linalg.norm(tries, axis=2)[..., None]
+    points = tries[:1, 0]
+    for candidates in tries[1:]:
+        gaps = np.linalg.norm(candidates[:, None] - points, axis=2).min(axis=1)
+        points = np.vstack([points, candidates[gaps.argmax()]])
+    return points
+
+
+def _stack(rng, side: float) -> list[Segment]:
+    """Segments that fill a cube of `side` [Å] about the origin, layer by layer along z."""
+    reach, found = side / 2, []
     for layer, z in enumerate(np.arange(-reach, reach, LAYER)):
         fold = HELIX if rng.random() < 0.5 else STRAND
         turn = layer * TWIST + rng.normal(scale=10 * DEGREE)
-        along, across, normal = np.array(
-            [[np.cos(turn), np.sin(turn), 0], [-np.sin(turn), np.cos(turn), 0], [0, 0, 1]]
-        )
+        layer_axes = rotation_matrix(turn, 0, 0)  # along the segments, across them, normal
         for y in np.arange(-reach, reach, fold.pitch):
             x = -reach - rng.uniform(0, 20)
             while x < reach:
@@ -87,10 +111,9 @@ def _segments(rng, reach) -> list[Segment]:
                 extent = residues * fold.rise + GAP
                 # Side chains of a strand stand on the sheet; those of a helix point all around.
                 roll = rng.uniform(0, 2 * np.pi) if fold is HELIX else np.pi * rng.integers(2)
-                axis = along * rng.choice([-1, 1])
-                up = np.cos(roll) * normal + np.sin(roll) * across
-                frame = np.array([up, np.cross(axis, up), axis])
-                centre = (x + extent / 2) * along + y * across + z * normal
+                c, s, way = np.cos(roll), np.sin(roll), 2 * rng.integers(2) - 1
+                frame = np.array([[0, s, c], [0, -way * c, way * s], [way, 0, 0]]) @ layer_axes
+                centre = np.array([x + extent / 2, y, z]) @ layer_axes
                 found.append(Segment(fold, residues, frame, centre))
                 x += extent
     return found

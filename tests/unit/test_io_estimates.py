@@ -1,0 +1,118 @@
+"""estimates.star: every row comes back, to the printed precision."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from parfocal.errors import InputError
+from parfocal.estimates import DefocusEstimates, Status
+from parfocal.io.estimates import read_estimates, write_estimates
+from parfocal.io.star import read_star
+
+ABSOLUTE = {  # half of the last printed digit
+    "coordinate_x": 5e-4,
+    "coordinate_y": 5e-4,
+    "defocus_prior": 5e-5,
+    "defocus_change": 1e-4,
+    "defocus_error": 5e-5,
+    "ice_height": 5e-5,
+    "held_out_gain": 5e-7,
+}
+
+
+def estimates(n: int = 6, seed: int = 0, **changes) -> DefocusEstimates:
+    rng = np.random.default_rng(seed)
+    status = np.arange(n) % len(Status)
+    columns = {
+        "method": "bayes",
+        "version": "0.1.0",
+        "settings": {"search_range": 1000.0, "reference": 'it\'s "own" half', "bins": [1, 2]},
+        "particle_id": np.array([f"{row + 1:06d}@Extract/job #3/a b.mrcs" for row in range(n)]),
+        "micrograph": np.array(["mics/é.mrc"] * n),
+        "coordinate_x": rng.uniform(0, 5000, n),
+        "coordinate_y": np.full(n, np.nan),
+        "defocus_prior": rng.uniform(5e3, 3e4, n),
+        "defocus_change": np.where(status == Status.OK, rng.normal(0, 300, n), 0.0),
+        "defocus_error": rng.uniform(1, 300, n),
+        "ice_height": rng.normal(0, 100, n),
+        "held_out_gain": rng.normal(0, 2, n),
+        "status": status,
+    }
+    return DefocusEstimates(**(columns | changes))
+
+
+@given(st.integers(1, 20), st.integers(0, 1000))
+def test_estimates_come_back(tmp_path_factory, n, seed):
+    path = tmp_path_factory.mktemp("e") / "estimates.star"
+    before = estimates(n, seed)
+    write_estimates(path, before)
+    after = read_estimates(path)
+    for name in ("method", "version", "settings"):
+        assert getattr(after, name) == getattr(before, name)
+    for name in ("particle_id", "micrograph", "status"):
+        assert_array_equal(getattr(after, name), getattr(before, name))
+    for name, half in ABSOLUTE.items():
+        assert_allclose(getattr(after, name), getattr(before, name), atol=half * 1.001, rtol=0)
+    assert (after.defocus_change[~after.ok()] == 0).all()
+    again = path.with_name("again.star")
+    write_estimates(again, after)
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_the_columns_are_those_of_the_conventions(tmp_path):
+    write_estimates(tmp_path / "e.star", estimates())
+    blocks = read_star(tmp_path / "e.star")
+    assert set(blocks) == {"parfocal_run", "estimates"}
+    assert list(blocks["estimates"].columns) == [
+        f"parfocal{name}"
+        for name in (
+            "ParticleId",
+            "Micrograph",
+            "CoordinateX",
+            "CoordinateY",
+            "DefocusPrior",
+            "Defocus",
+            "DefocusError",
+            "IceHeight",
+            "HeldOutGain",
+            "Status",
+        )
+    ]
+    assert blocks["estimates"].text("parfocalStatus") == [
+        "ok",
+        "at_bound",
+        "flat",
+        "multimodal",
+        "non_finite",
+        "not_read",
+    ]
+    assert blocks["estimates"].text("parfocalCoordinateY")[0] == "nan"
+    assert list(blocks["parfocal_run"].columns) == [
+        "parfocalMethod",
+        "parfocalVersion",
+        "parfocalSettings",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("not_read", "lost", r"data_estimates, _parfocalStatus, row 6: 'lost' is not one of ok, "),
+        ("parfocalIceHeight", "parfocalHeight", "data_estimates: no column _parfocalIceHeight"),
+        ("data_parfocal_run", "data_run", "no blocks data_parfocal_run and data_estimates"),
+        ("search_range", '"', "write it again"),
+        (" at_bound", " ok", "positive defocus_error"),
+    ],
+)
+def test_a_damaged_file_is_refused(tmp_path, old, new, says):
+    error = np.array([10.0, 0.0, 1, 1, 1, 1])
+    path = tmp_path / "estimates.star"
+    write_estimates(path, estimates(defocus_error=error))
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(InputError, match=says) as refused:
+        read_estimates(path)
+    assert "estimates.star" in str(refused.value)
