@@ -1,13 +1,14 @@
 """Evidence: the spectra of a particle set, and the noise models that turn them into likelihoods."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from parfocal.calibration import calibrate
 from parfocal.estimates import Status
+from parfocal.folds import fold_difference_variance
 from parfocal.grid import SpectraGrid, padded_size, spectra_grid
 from parfocal.likelihood import NoiseModel, change_grid
 from parfocal.particles import ImageError, Images, Particles
@@ -15,6 +16,7 @@ from parfocal.reference import Reference
 from parfocal.spectra import spectra_of, views_of
 
 CHUNK = 256  # particles a chunk: a few MB of spectra, under a second of work
+SHOWN = 8  # particles that the geometry of the folds is worked out for
 CALIBRATION = 2000  # particles of an optics group that its noise model is learned from
 
 
@@ -173,9 +175,17 @@ def noise_models(
         rows = np.concatenate(rows)
         if len(rows):
             prior = particles.defocus[rows]
-            models[group] = calibrate(
+            model = calibrate(
                 np.concatenate(sums), prior, grid, reference, change_max=grid.change_max
             )
+            shown = rows[:: max(1, len(rows) // SHOWN)]
+            ratios = [
+                fold_difference_variance(
+                    particles, row, reference.volume(int(particles.half_set[row])), model
+                )
+                for row in shown
+            ]
+            models[group] = replace(model, fold_variance=float(np.mean(ratios)))
     return models
 
 

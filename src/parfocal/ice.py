@@ -88,8 +88,7 @@ class PlaneFit:
     @property
     def tilt_error(self) -> float:
         """Standard error [rad] of `tilt`, to first order."""
-        slope = np.hypot(self.a, self.b)
-        return self._slope_error(np.arctan2(self.a, self.b)) / float(1 + slope**2)
+        return self._slope_error(np.arctan2(self.a, self.b)) / (1 + self.a**2 + self.b**2)
 
     @property
     def tilt_axis_error(self) -> float:
@@ -268,8 +267,8 @@ def _height_spread(residual, error, p):
 
 
 def _solve(design, values, weight):
-    root = np.sqrt(weight)
-    return np.linalg.lstsq(design * root[:, None], values * root, rcond=None)[0]
+    weighted = (design * weight[:, None]).T
+    return np.linalg.lstsq(weighted @ design, weighted @ values, rcond=None)[0]
 
 
 def _descend(design, values, coefficients, weigh):
@@ -297,4 +296,5 @@ def _sd(residual, p):
 
     Such a fit can make p residuals as small as it likes: the p - 1 smallest do not count.
     """
-    return MAD_TO_SD * np.median(np.sort(np.abs(residual), axis=-1)[..., p - 1 :], axis=-1)
+    size = np.sort(np.abs(residual), axis=-1)[..., p - 1 :]
+    return MAD_TO_SD * (size[..., (size.shape[-1] - 1) // 2] + size[..., size.shape[-1] // 2]) / 2

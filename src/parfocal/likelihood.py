@@ -29,6 +29,7 @@ class NoiseModel:
     amplitude: np.ndarray  # (bins,) a: scale x falloff x FSC weight
     noise: np.ndarray  # (bins,) v: power of the noise in a pixel of the box's transform
     scale_sd: float  # spread of the particles' own scales m around 1
+    fold_variance: float = 1.0  # of the folds' difference, over what their curves claim; see folds
     defocus: np.ndarray  # (t,) Å, mean defoci at which `retained` is tabulated
     retained: np.ndarray  # (t, bins) g
 

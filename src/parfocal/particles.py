@@ -65,7 +65,7 @@ class Particles:
             if np.shape(column) != (n,):
                 raise ValueError(f"column {name} has shape {np.shape(column)}, expected ({n},)")
             column.setflags(write=False)
-        if len(np.unique(self.particle_id)) != n:
+        if len(set(self.particle_id.tolist())) != n:
             raise ValueError("particle_id is not unique")
         if n and not 0 <= self.optics_group.min() <= self.optics_group.max() < len(self.optics):
             raise ValueError("optics_group points outside of `optics`")

@@ -169,7 +169,7 @@ def _info(run, settings, hashes, spent, particles_file, reference_files):
             run.inputs.particles.optics[g].name: s.padded_size for g, s in grids.items()
         },
         "methods": {name: summarise(r.estimates) for name, r in run.results.items()},
-        "verdict": {name: verdict(r.estimates) for name, r in run.results.items()},
+        "verdict": {name: asdict(verdict(r.estimates)) for name, r in run.results.items()},
         "warnings": list(run.inputs.warnings),
         "timings": {k: round(v, 2) for k, v in spent.items()},
     }

@@ -56,20 +56,28 @@ def held_out_gain(estimates: DefocusEstimates) -> tuple[float, float]:
     return float(gain.mean()), float(gain.std(ddof=1) / np.sqrt(len(gain)))
 
 
-def verdict(estimates: DefocusEstimates) -> str:
-    """What the held-out folds say, in words: two standard errors decide."""
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Whether a method's defoci beat the input's, by held-out data: two standard errors decide."""
+
+    helps: bool | None  # None: no difference is shown, or too few particles to tell
+    text: str
+
+
+def verdict(estimates: DefocusEstimates) -> Verdict:
+    """What the held-out folds say of a method."""
     gain, error = held_out_gain(estimates)
     told = f"{gain:+.2f} ± {error:.2f} nats a particle on held-out data"
     if not np.isfinite(gain):
-        return "No verdict: too few particles could be scored."
+        return Verdict(helps=None, text="No verdict: too few particles could be scored.")
     if gain > 2 * error:
-        return f"Per-particle defocus helps: {told}."
+        return Verdict(helps=True, text=f"Per-particle defocus helps: {told}.")
     if gain < -2 * error:
-        return (
-            f"Keep the input defocus: a particle alone says too little here ({told}). "
-            "The error bars show how far each may be off."
-        )
-    return f"No difference is shown between per-particle and input defocus: {told}."
+        why = "a particle alone says too little here; its error bar shows how far it may be off"
+        return Verdict(helps=False, text=f"Keep the input defocus, {told}: {why}.")
+    return Verdict(
+        helps=None, text=f"No difference is shown between per-particle and input defocus: {told}."
+    )
 
 
 def _rounded(value, digits=2):

@@ -58,7 +58,9 @@ def test_odd_zernike(relion, tmp_path):
 
 
 def test_even_zernike(relion, tmp_path):
-    optics = measured(relion, tmp_path, ["--fit_aberr"], even_zernike=(0,) * 4 + (30.0, 0, 0, 0, -40.0))
+    optics = measured(
+        relion, tmp_path, ["--fit_aberr"], even_zernike=(0,) * 4 + (30.0, 0, 0, 0, -40.0)
+    )
     found = coefficients(optics, "rlnEvenZernike")
     np.testing.assert_allclose(found[[4, 8]], [30.0, -40.0], atol=8)
 

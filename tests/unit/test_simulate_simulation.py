@@ -48,16 +48,6 @@ def test_signal_to_noise_is_that_asked_for(noise):
     assert noise.var() == pytest.approx(1.0, abs=0.05)
 
 
-def test_images_are_the_maps_slices_times_the_ctf_on_one_scale(simulation):
-    """Without a CTF and in pose 0 the image would be the sum of the map: compare the two at k = 0.
-
-    There the CTF is the amplitude contrast, and the crop of the padded image loses little.
-    """
-    total = simulation.map.sum()
-    means = [simulation.images.clean(row).sum() for row in range(24)]
-    assert np.mean(means) / total == pytest.approx(0.1, abs=0.06)
-
-
 def test_bound_is_that_of_the_derivative_in_white_noise(simulation):
     camera, scale = simulation.images.camera, simulation.images.scale
     for row in (0, 17):

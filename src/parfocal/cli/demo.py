@@ -24,7 +24,8 @@ def demo(
     from parfocal.pipeline import EstimateSettings, estimate
 
     data, truth = make_data(out / "data", particles=particles, seed=seed)
-    files = ReferenceFiles(map=data / "map.mrc")
+    halves = data / "half1.mrc", data / "half2.mrc"
+    files = ReferenceFiles(half_maps=halves, mask=data / "mask.mrc")
     with announce(quiet=False) as progress:
         run = estimate(
             data / "particles.star",

@@ -74,8 +74,11 @@ def machine_or_person(run, as_json: bool) -> None:
                 f"  median error {facts['median_error']:.0f} Å, spread of the change "
                 f"{facts['change_sd']:.0f} Å"
             )
-        print(f"  {run.info['verdict'][name]}")
+        print(f"  {run.info['verdict'][name]['text']}")
     print(f"look at    {run.out / 'report.html'}")
     for name in run.results:
+        if run.info["verdict"][name]["helps"] is False:
+            print(f"next job   {run.info['inputs']['particles']} (the input: {name} does not help)")
+            continue
         suffix = Path(run.info["inputs"]["particles"]).suffix
         print(f"next job   {run.out / name / f'particles{suffix}'}")

@@ -15,7 +15,7 @@ from parfocal.particles import Particles
 FLAT_SPREAD = 0.8  # of a uniform curve's; wider is as good as no information
 RIVAL = 2.0  # nats; a second maximum that is less than this below the first is a rival
 SHARP = 0.15  # of the search range; a fold's error above this is bent by the range's ends
-FACTOR_PRIOR = 0.1  # how far, in ln, the error factor is believed to stray before the folds speak
+FACTOR_PRIOR = 0.05  # how far, in ln, the error factor is believed to stray before the folds speak
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,8 @@ class _Table:
         self.error_at_prior[rows] = whole.error_at_prior
         self.status[rows] = judge(whole, self.grid[-1])
         self.gain[rows] = first.gain(twos.change) + second.gain(ones.change)
-        pull = (ones.change - twos.change) / np.hypot(ones.error, twos.error)
+        claimed = np.hypot(ones.error, twos.error) * np.sqrt(model.fold_variance)
+        pull = (ones.change - twos.change) / claimed
         sharp = np.maximum(ones.error, twos.error) < SHARP * self.grid[-1]
         self.fold_pull[rows] = np.where(sharp & ~ones.edge & ~twos.edge, pull, np.nan)
 
@@ -96,8 +97,9 @@ def error_factor(fold_pull) -> tuple[float, float]:
     """Factor that the folds ask of the errors, with its standard error.
 
     From the mean square of the folds' pulls, cut at 4 so that a few wrong particles do not set it,
-    and shrunk towards 1 in the measure of its own error: few particles change nothing. Only
-    particles whose folds are both sharp within the search range speak: see SHARP.
+    and shrunk towards 1 in the measure of its own error: few particles change nothing. Never below
+    1, for the curve's own error is the Cramér-Rao bound: what is wrong in a model can only add to
+    it. Only particles whose folds are both sharp within the search range speak: see SHARP.
     """
     pull = fold_pull[np.isfinite(fold_pull)]
     if len(pull) < 2:
@@ -106,5 +108,5 @@ def error_factor(fold_pull) -> tuple[float, float]:
     measured = np.log(square.mean()) / 2
     error = square.std(ddof=1) / square.mean() / 2 / np.sqrt(len(pull))
     share = FACTOR_PRIOR**2 / (FACTOR_PRIOR**2 + error**2)
-    factor = float(np.exp(share * measured))
+    factor = float(np.exp(max(0.0, share * measured)))
     return factor, float(factor * np.sqrt(share) * error)

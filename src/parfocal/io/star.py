@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-from gemmi import cif
+from gemmi import cif  # pyright: ignore[reportMissingModuleSource]
 
 from parfocal.errors import InputError
 from parfocal.io.files import replacing

@@ -32,6 +32,7 @@ from parfocal.report.style import (
     numbers,
 )
 
+MANY = 1000  # points, beyond which the browser draws them with WebGL
 LEAST_DEPTH = -3.0  # nats: a curve is drawn at least so deep, or a flat one would look steep
 
 
@@ -164,12 +165,25 @@ def spectrum_figure(spectra: Sequence[OpticsSpectrum]) -> go.Figure:
         range=[0, highest],
     )
     figure.update_yaxes(title_text="power [a.u.]", type="log", exponentformat="power", dtick=1)
+    figure.update_yaxes(
+        range=_decades(np.concatenate([p for s in spectra for p in (s.signal, s.noise)]))
+    )
     return figure
+
+
+def _decades(power) -> list[float] | None:
+    """Range of a log axis: at most eight decades, whatever is left of the signal beyond its limit."""
+    decades = np.log10(power[power > 0])
+    if not len(decades):
+        return None
+    top = float(decades.max())
+    return [max(float(decades.min()), top - 8) - 0.2, top + 0.2]
 
 
 def overview_figure(micrographs: Sequence[MicrographSummary]) -> go.Figure:
     """Mean defocus change [Å] and tilt [°] of every micrograph, in file order, ± standard error."""
     number = np.arange(1, len(micrographs) + 1)
+    points = go.Scatter if len(micrographs) < MANY else go.Scattergl
     names = [html.escape(m.name) for m in micrographs]
     panels = (
         (
@@ -202,7 +216,7 @@ def overview_figure(micrographs: Sequence[MicrographSummary]) -> go.Figure:
             col=1,
         )
         figure.add_trace(
-            go.Scatter(
+            points(
                 x=number,
                 y=compact(values),
                 mode="markers",

@@ -4,13 +4,41 @@ import html
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from parfocal.estimates import DefocusEstimates, Status
 from parfocal.ice import PlaneFit
 from parfocal.report.style import BLACK, GREY, SKY, STYLE, compact, numbers
 
 MAX_PARTICLES = 500  # drawn of one micrograph
+TICKS = {"nticks": 5, "tickformat": ",d", "tickfont": {"size": 11}}
+LAYOUT = {
+    "template": STYLE,
+    "height": 460,
+    "margin": {"l": 0, "r": 10, "t": 10, "b": 50},
+    "showlegend": False,
+    "scene": {
+        "domain": {"x": [0, 0.56]},
+        "xaxis": {"title": {"text": "x [Å]"}, **TICKS},
+        "yaxis": {"title": {"text": "y [Å]"}, **TICKS},
+        "zaxis": {"title": {"text": "defocus [Å]"}, **TICKS},
+        "aspectmode": "manual",
+        "aspectratio": {"x": 1, "y": 1, "z": 0.6},
+        "camera": {"eye": {"x": 1.4, "y": -1.55, "z": 0.6}, "center": {"z": -0.12}},
+    },
+    "xaxis": {
+        "title": {"text": "x [Å]"},
+        "domain": [0.63, 1],
+        "constrain": "domain",
+        "tickformat": ",d",
+    },
+    "yaxis": {
+        "title": {"text": "y [Å]"},
+        "autorange": "reversed",  # as a micrograph is displayed
+        "scaleanchor": "x",
+        "constrain": "domain",
+        "tickformat": ",d",
+    },
+}
 
 
 def micrograph_figure(
@@ -28,48 +56,23 @@ def micrograph_figure(
     drawn = rows[np.linspace(0, len(rows) - 1, min(len(rows), MAX_PARTICLES)).astype(int)]
     if colour_limit is None:
         colour_limit = float(np.abs(estimates.defocus_change[drawn]).max(initial=1.0))
-    figure = make_subplots(
-        cols=2, specs=[[{"type": "scene"}, {"type": "xy"}]], column_widths=[0.58, 0.42]
-    )
+    colours = {
+        "colorscale": "Viridis",
+        "cmin": -colour_limit,
+        "cmax": colour_limit,
+        "colorbar": {"title": {"text": "change [Å]"}, "thickness": 12, "len": 0.9},
+    }
+    traces = []
     for status in Status:
         chosen = drawn[estimates.status[drawn] == status]
         if len(chosen):
-            _add_particles(figure, estimates, chosen, status)
+            traces += _particles(estimates, chosen, status)
     if plane.kind == "plane":
-        _add_plane(figure, plane, estimates.coordinate_x[rows], estimates.coordinate_y[rows])
-    ticks = {"nticks": 5, "tickformat": ",d", "tickfont": {"size": 11}}
-    figure.update_layout(
-        template=STYLE,
-        height=480,
-        margin={"l": 0, "r": 10, "t": 10, "b": 50},
-        showlegend=False,
-        coloraxis={
-            "colorscale": "Viridis",
-            "cmin": -colour_limit,
-            "cmax": colour_limit,
-            "colorbar": {"title": {"text": "change [Å]"}, "thickness": 12, "len": 0.9},
-        },
-        scene={
-            "xaxis": {"title": {"text": "x [Å]"}, **ticks},
-            "yaxis": {"title": {"text": "y [Å]"}, **ticks},
-            "zaxis": {"title": {"text": "defocus [Å]"}, **ticks},
-            "aspectmode": "manual",
-            "aspectratio": {"x": 1, "y": 1, "z": 0.6},
-            "camera": {"eye": {"x": 1.35, "y": -1.5, "z": 0.6}, "center": {"z": -0.1}},
-        },
-    )
-    figure.update_xaxes(title_text="x [Å]", constrain="domain", tickformat=",d")
-    figure.update_yaxes(
-        title_text="y [Å]",
-        scaleanchor="x",
-        autorange="reversed",
-        constrain="domain",
-        tickformat=",d",
-    )
-    return figure
+        traces += _plane(plane, estimates.coordinate_x[rows], estimates.coordinate_y[rows])
+    return go.Figure(traces, {**LAYOUT, "coloraxis": colours})
 
 
-def _add_particles(figure, estimates, rows, status: Status) -> None:
+def _particles(estimates: DefocusEstimates, rows, status: Status) -> list:
     x, y = compact(estimates.coordinate_x[rows]), compact(estimates.coordinate_y[rows])
     change, error = estimates.defocus_change[rows], estimates.defocus_error[rows]
     marker = {"color": GREY, "symbol": "diamond"}  # crosses would need an emoji font
@@ -99,38 +102,28 @@ def _add_particles(figure, estimates, rows, status: Status) -> None:
         **same,
     )
     edge = {"width": 0.5, "color": "white"}
-    from_above = go.Scatter(x=x, y=y, marker={**marker, "size": 8, "line": edge}, **same)
-    figure.add_trace(in_space, row=1, col=1)
-    figure.add_trace(from_above, row=1, col=2)
+    return [in_space, go.Scatter(x=x, y=y, marker={**marker, "size": 8, "line": edge}, **same)]
 
 
-def _add_plane(figure, plane: PlaneFit, x, y) -> None:
+def _plane(plane: PlaneFit, x, y) -> list:
     corners_x, corners_y = np.meshgrid([np.min(x), np.max(x)], [np.min(y), np.max(y)])
-    figure.add_trace(
-        go.Surface(
-            x=corners_x[0],
-            y=corners_y[:, 0],
-            z=plane.at(corners_x, corners_y),
-            colorscale=[[0, SKY], [1, SKY]],
-            opacity=0.45,
-            showscale=False,
-            hoverinfo="skip",
-            name="plane",
-        ),
-        row=1,
-        col=1,
+    sheet = go.Surface(
+        x=corners_x[0],
+        y=corners_y[:, 0],
+        z=plane.at(corners_x, corners_y),
+        colorscale=[[0, SKY], [1, SKY]],
+        opacity=0.45,
+        showscale=False,
+        hoverinfo="skip",
+        name="plane",
     )
-    half = 0.5 * min(np.ptp(x), np.ptp(y))
-    along = half * np.array([np.cos(plane.tilt_axis), np.sin(plane.tilt_axis)])
-    figure.add_trace(
-        go.Scatter(
-            x=plane.mean_x + along[0] * np.array([-1, 1]),
-            y=plane.mean_y + along[1] * np.array([-1, 1]),
-            mode="lines",
-            line={"color": BLACK, "dash": "dash", "width": 1.5},
-            hovertemplate="tilt axis<extra></extra>",
-            name="tilt axis",
-        ),
-        row=1,
-        col=2,
+    half = 0.5 * min(np.ptp(x), np.ptp(y)) * np.array([-1, 1])
+    axis = go.Scatter(
+        x=plane.mean_x + half * np.cos(plane.tilt_axis),
+        y=plane.mean_y + half * np.sin(plane.tilt_axis),
+        mode="lines",
+        line={"color": BLACK, "dash": "dash", "width": 1.5},
+        hovertemplate="tilt axis<extra></extra>",
+        name="tilt axis",
     )
+    return [sheet, axis]

@@ -1,5 +1,13 @@
 "use strict";
-const CONFIG = { responsive: true, displaylogo: false };
+const CONFIG = {
+  responsive: true,
+  displaylogo: false,
+  scrollZoom: false, // the wheel scrolls the page
+  // Plotly 4's bar has a button that uploads the data to its makers: unpublished data stay here.
+  showSendToCloud: false,
+  plotlyServerURL: "",
+  modeBarButtonsToRemove: ["sendChartToCloud", "toImage", "select2d", "lasso2d"],
+};
 const COLUMNS = [ // heading, place of the value, place of its error, digits
   ["micrograph", 0],
   ["particles", 1, null, 0],
@@ -12,7 +20,7 @@ const COLUMNS = [ // heading, place of the value, place of its error, digits
 ];
 const TABLE_NAMES = ["micrograph", "particles", "ok", "mean_change_A", "mean_change_error_A",
   "tilt_deg", "tilt_error_deg", "tilt_axis_deg", "tilt_axis_error_deg", "r_squared", "spread_A"];
-const PAGE_LENGTH = 50;
+const PAGE_LENGTH = 20;
 const $ = (id) => document.getElementById(id);
 const parsed = (id) => JSON.parse($(id).textContent);
 
@@ -69,20 +77,28 @@ function save(text, name) {
   URL.revokeObjectURL(link.href);
 }
 
-// --- figures --------------------------------------------------------------------------------
+// --- figures, each drawn when it comes near the window ----------------------------------------
 
-const drawn = {}; // id -> the figure as stored
+const figures = {}; // id -> the figure as stored
 
-function draw(id, figure) {
-  drawn[id] = figure;
+function draw(id) {
   // Plotly decodes in place: it gets a copy.
-  Plotly.react($(`plot-${id}`), structuredClone(figure.data), structuredClone(figure.layout), CONFIG);
+  const { data, layout } = structuredClone(figures[id]);
+  Plotly.react($(`plot-${id}`), data, layout, CONFIG);
 }
+
+const watcher = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries)
+    if (isIntersecting) {
+      watcher.unobserve(target);
+      draw(target.id.replace("plot-", ""));
+    }
+}, { rootMargin: "400px" });
 
 for (const button of document.querySelectorAll("[data-save]"))
   button.addEventListener("click", () => {
     const { save: format, of: id } = button.dataset;
-    if (format === "csv") save(csvOf(drawn[id].data), `parfocal-${id}.csv`);
+    if (format === "csv") save(csvOf(figures[id].data), `parfocal-${id}.csv`);
     else {
       const { width, height } = $(`plot-${id}`).getBoundingClientRect();
       const scale = format === "png" ? 2 : 1;
@@ -113,14 +129,18 @@ function show(place) {
   $("facts").textContent = COLUMNS.slice(1)
     .map((column) => `${column[0].replace(/ \[.*/, "")} ${shown(table[row], column)}${unit(column[0])}`)
     .join(" · ");
-  draw("micrograph", figure);
+  figures.micrograph = figure;
 }
 
 const unit = (heading) => (/\[(.*)\]/.exec(heading) || ["", ""])[1].replace("Å", " Å");
 micrographs.forEach(([row]) => choose.add(new Option(shortName(table[row][0]))));
-choose.addEventListener("change", () => show(choose.selectedIndex));
-$("previous").addEventListener("click", () => show(choose.selectedIndex - 1));
-$("next").addEventListener("click", () => show(choose.selectedIndex + 1));
+function change(place) {
+  show(place);
+  draw("micrograph");
+}
+choose.addEventListener("change", () => change(choose.selectedIndex));
+$("previous").addEventListener("click", () => change(choose.selectedIndex - 1));
+$("next").addEventListener("click", () => change(choose.selectedIndex + 1));
 
 // --- table ----------------------------------------------------------------------------------
 
@@ -157,7 +177,7 @@ function tableRow(row) {
     const link = document.createElement("a");
     link.href = "#micrograph";
     link.textContent = shortName(table[row][0]);
-    link.addEventListener("click", () => show(placeOf.get(row)));
+    link.addEventListener("click", () => change(placeOf.get(row)));
     line.cells[0].replaceChildren(link);
   }
   return line;
@@ -198,12 +218,12 @@ $("forth").addEventListener("click", () => { page++; fill(); });
 $("table-csv").addEventListener("click", () =>
   save([TABLE_NAMES, ...table].map((line) => line.map(cell).join(",")).join("\n") + "\n", "parfocal-micrographs.csv"));
 
-// --- draw, what is read first first -----------------------------------------------------------
+// --- start ------------------------------------------------------------------------------------
 
 if (folder) $("folder").textContent = `All are in ${folder}`;
 fill();
-for (const id of ["histograms", "curves", "overview"]) if ($(`data-${id}`)) draw(id, parsed(`data-${id}`));
-setTimeout(() => {
-  if (micrographs.length) show(0);
-  if ($("data-spectra")) draw("spectra", parsed("data-spectra"));
-});
+for (const id of ["histograms", "curves", "overview", "spectra"])
+  if ($(`data-${id}`)) figures[id] = parsed(`data-${id}`);
+if (micrographs.length) show(0);
+for (const id of Object.keys(figures)) watcher.observe($(`plot-${id}`));
+window.addEventListener("beforeprint", () => Object.keys(figures).forEach(draw));

@@ -27,8 +27,8 @@ def run_page(run: Run) -> str:
         "Timings [s]": info["timings"],
     }
     content = PageContent(
-        title=f"Defocus of {source.name if source else 'particles'}, method {name}",
-        summary=(info["verdict"][name], _plane_sentence(result), _common_sentence(run)),
+        title=f"Defocus of {source.name if source else 'particles'}",
+        summary=(info["verdict"][name]["text"], _plane_sentence(result), _common_sentence(run)),
         estimates=result.estimates,
         planes=result.planes,
         curves=_examples(run.inputs.particles, run.evidence, result),

@@ -1,5 +1,6 @@
 """A simulated set as files: what a user of RELION has after a refinement, and the truth."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 
@@ -16,19 +17,19 @@ from parfocal.simulate.specimen import Truth
 ANGLES = ("defocus_angle", "rot", "tilt", "psi")  # of the truth; degrees in its file
 
 
-def write_dataset(simulation: Simulation, folder) -> None:
+def write_dataset(simulation: Simulation, folder, *, workers: int = 2) -> None:
     """Write particles.star with its stacks, map.mrc, half1.mrc, half2.mrc, mask.mrc and truth.star.
 
     The STAR file is RELION 3.1's; it names the stacks, one for each micrograph, relative to the
-    folder. One stack at a time is held in memory.
+    folder. One stack at a time is held in memory, and filled by `workers` threads.
     """
     folder, particles = Path(folder), simulation.particles
     optics = particles.optics[0]
     for stack in np.unique(particles.stack):
         rows = np.flatnonzero(particles.stack == stack)
         images = np.empty((len(rows), optics.image_size, optics.image_size), dtype=np.float32)
-        for image, row in zip(images, rows, strict=True):
-            simulation.images.read_into(int(row), image)
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(simulation.images.read_into, rows.tolist(), images))
         write_stack(folder / stack, images, optics.pixel_size)
     maps = (simulation.map, *simulation.half_maps, simulation.mask)
     for name, volume in zip(("map", "half1", "half2", "mask"), maps, strict=True):

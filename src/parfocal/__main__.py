@@ -1,0 +1,5 @@
+"""`python -m parfocal`."""
+
+from parfocal.cli import main
+
+main()
