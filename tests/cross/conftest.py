@@ -1,6 +1,5 @@
 """RELION 3.1 beside us: a simulated set on disk, and a way to run RELION's programs on it."""
 
-import os
 import shutil
 import subprocess
 
@@ -10,17 +9,14 @@ import pytest
 from parfocal.io import write_star
 from parfocal.simulate import Scene, simulate, write_dataset
 
+from ..conftest import missing
+
 
 @pytest.fixture(scope="session")
 def relion():
-    """run(program, *arguments, cwd=): a RELION program that must succeed.
-
-    A machine without RELION skips, and says so; CI sets PARFOCAL_NEEDS_RELION, and there it fails.
-    """
+    """run(program, *arguments, cwd=): a RELION program that must succeed."""
     if shutil.which("relion_ctf_refine") is None:
-        if os.environ.get("PARFOCAL_NEEDS_RELION"):
-            pytest.fail("relion_ctf_refine is not installed, and PARFOCAL_NEEDS_RELION asks for it")
-        pytest.skip("RELION is not installed (Debian: apt-get install relion)")
+        missing("RELION is not installed (Debian: apt-get install relion)")
 
     def run(program, *arguments, cwd):
         done = subprocess.run(
