@@ -23,6 +23,8 @@ from parfocal.likelihood import (
 from parfocal.reference import Reference
 
 ROUNDS = 8
+SCALE_ROUNDS = 3  # between a particle's scale and its noise, which depend on each other
+MODEL_ERROR = 3e-3  # of an image's power that the model cannot explain, even without noise
 WIDTH_START = 300.0  # Å
 WIDTH_LEAST = 20.0  # Å
 
@@ -51,8 +53,9 @@ def calibrate(sums, prior, grid: SpectraGrid, reference: Reference, *, change_ma
         cross, norm, width = _expected_terms(sums, prior, model, change, width)
         scale, falloff = _fit_amplitude(cross, norm, model.noise, grid.s, weight)
         amplitude = scale * np.exp(-falloff * grid.s) * weight
-        residual = sums[..., 7].sum(axis=0) - 2 * amplitude * cross + amplitude**2 * norm
-        noise = _power(residual / len(sums), grid)
+        power = sums[..., 7].sum(axis=0)
+        residual = power - 2 * amplitude * cross + amplitude**2 * norm
+        noise = _power(np.maximum(residual, MODEL_ERROR * power) / len(sums), grid)
         model = replace(model, amplitude=amplitude, noise=noise)
     return replace(model, scale_sd=_scale_spread(sums, prior, model, change))
 
@@ -60,14 +63,18 @@ def calibrate(sums, prior, grid: SpectraGrid, reference: Reference, *, change_ma
 def particle_scales(sums, prior, model: NoiseModel, change):
     """Each particle's own scale m of the signal and u of the noise power, at `change` (m,) [Å].
 
-    u is the residual's power over the model's. m is fitted and shrunk towards 1 by what the
-    population's spread `scale_sd` says. ℓ of a particle is (m cross - m² norm) / u.
+    u is the power of the residual that m leaves, over the model's. m is fitted and shrunk towards 1
+    by what the population's spread `scale_sd` says. ℓ of a particle is (m cross - m² norm) / u.
     """
     cross, norm = (term[:, 0] for term in terms_at(sums, prior, model, change[:, None]))
     total = sums[..., 7] @ (1 / model.noise)
-    noise = (total - 2 * cross + 2 * norm) / model.grid.n.sum()
-    trust = model.scale_sd**2 / noise
-    return (1 + trust * cross) / (1 + trust * 2 * norm), noise
+    signal = np.ones(len(sums))
+    for _ in range(SCALE_ROUNDS):
+        residual = total - 2 * signal * cross + 2 * signal**2 * norm
+        noise = np.maximum(residual, MODEL_ERROR * total) / model.grid.n.sum()
+        trust = model.scale_sd**2 / noise
+        signal = (1 + trust * cross) / (1 + trust * 2 * norm)
+    return signal, noise
 
 
 def _scale_spread(sums, prior, model, change):

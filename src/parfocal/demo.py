@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from parfocal.errors import InputError
 from parfocal.estimates import DefocusEstimates
+from parfocal.io.files import check_free
 from parfocal.simulate import Scene, Truth, simulate, write_dataset
 
 SHOWN = 8  # particles listed one by one
@@ -13,10 +13,7 @@ SHOWN = 8  # particles listed one by one
 
 def make_data(folder: Path, *, particles: int, seed: int) -> tuple[Path, Truth]:
     """Simulate a made-up protein in tilted ice into `folder`; returns it and the truth."""
-    if folder.exists() and any(folder.iterdir()):
-        raise InputError(
-            "is there already and not empty", where=folder, mend="choose another --out"
-        )
+    check_free(folder)
     scene = Scene(
         particles=particles,
         micrographs=6,

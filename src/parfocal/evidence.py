@@ -11,12 +11,13 @@ from parfocal.estimates import Status
 from parfocal.folds import fold_difference_variance
 from parfocal.grid import SpectraGrid, padded_size, spectra_grid
 from parfocal.likelihood import NoiseModel, change_grid
-from parfocal.particles import ImageError, Images, Particles
+from parfocal.particles import INCOMPLETE, ImageError, Images, Particles
 from parfocal.reference import Reference
 from parfocal.spectra import spectra_of, views_of
 
 CHUNK = 256  # particles a chunk: a few MB of spectra, under a second of work
 SHOWN = 8  # particles that the geometry of the folds is worked out for
+UNUSUAL = 10.0  # an image's power over the group's median, or below it, that is not learned from
 CALIBRATION = 2000  # particles of an optics group that its noise model is learned from
 
 
@@ -40,6 +41,8 @@ class ChunkSpectra:
 class Store(Protocol):
     """Keeps the spectra of chunks: in memory, or as files of a run that can be resumed."""
 
+    def __contains__(self, number: int) -> bool: ...
+
     def get(self, number: int) -> ChunkSpectra | None: ...
 
     def put(self, number: int, spectra: ChunkSpectra) -> None: ...
@@ -50,6 +53,9 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._held: dict[int, ChunkSpectra] = {}
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._held
 
     def get(self, number: int) -> ChunkSpectra | None:
         """Chunk `number`, or None where it is not there yet."""
@@ -81,12 +87,12 @@ class Evidence:
         return max(grids, key=len)
 
     def failures(self, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """(n,) status and reason of every particle, OK and empty where its spectra are there."""
+        """(n,) status, and reason as str objects, of every particle; OK and empty if all went well."""
         status, reason = np.zeros(n, dtype=int), np.full(n, "", dtype=object)
         for number, chunk in enumerate(self.chunks):
             spectra = stored(self.store, number)
             status[chunk.rows], reason[chunk.rows] = spectra.status, spectra.reason
-        return status, reason.astype(str)
+        return status, reason
 
 
 def stored(store: Store, number: int) -> ChunkSpectra:
@@ -135,25 +141,27 @@ def chunk_spectra(
 ) -> ChunkSpectra:
     """The pass over one chunk. A particle whose image fails is noted, with the reason."""
     here = particles.take(chunk.rows)
-    views = views_of(here, grid)
-    posed = np.isfinite(views.axes.sum(axis=(1, 2)) + views.phase.sum(axis=1))
+    complete = here.complete()
     m, box = len(chunk.rows), grid.optics.image_size
     sums = np.zeros((m, 3, grid.bins, 8), dtype=np.float32)
     status, reason = np.zeros(m, dtype=int), np.full(m, "", dtype=object)
     image = np.empty((box, box), dtype=np.float32)
-    for i, row in enumerate(chunk.rows):
-        try:
-            images.read_into(int(row), image)
-        except ImageError as error:
-            status[i], reason[i] = Status.NOT_READ, str(error)
-            continue
-        if not posed[i]:
-            status[i], reason[i] = Status.NON_FINITE, "pose, shift or defocus is not a number"
-            continue
-        try:
-            sums[i] = spectra_of(image, views, i, reference.volume(int(here.half_set[i])), grid)
-        except ImageError as error:
-            status[i], reason[i] = Status.NON_FINITE, str(error)
+    with np.errstate(all="ignore"):  # what is not finite is noted instead
+        views = views_of(here, grid)
+        for i, row in enumerate(chunk.rows):
+            try:
+                status[i] = Status.NOT_READ
+                images.read_into(int(row), image)
+                status[i] = Status.NON_FINITE
+                if not complete[i]:
+                    raise ImageError(INCOMPLETE)
+                found = spectra_of(image, views, i, reference.volume(int(here.half_set[i])), grid)
+                if not np.isfinite(found).all():
+                    raise ImageError("pixels too large to be squared")
+            except ImageError as error:
+                reason[i] = str(error)
+            else:
+                sums[i], status[i] = found, Status.OK
     return ChunkSpectra(sums=sums, status=status, reason=reason.astype(str))
 
 
@@ -172,12 +180,12 @@ def noise_models(
             good = np.flatnonzero(spectra.status == Status.OK)[::stride]
             sums.append(spectra.sums[good].sum(axis=1))
             rows.append(chunks[number].rows[good])
-        rows = np.concatenate(rows)
+        sums, rows = np.concatenate(sums), np.concatenate(rows)
         if len(rows):
+            usual = _of_usual_power(sums)
+            sums, rows = sums[usual], rows[usual]
             prior = particles.defocus[rows]
-            model = calibrate(
-                np.concatenate(sums), prior, grid, reference, change_max=grid.change_max
-            )
+            model = calibrate(sums, prior, grid, reference, change_max=grid.change_max)
             shown = rows[:: max(1, len(rows) // SHOWN)]
             ratios = [
                 fold_difference_variance(
@@ -187,6 +195,13 @@ def noise_models(
             ]
             models[group] = replace(model, fold_variance=float(np.mean(ratios)))
     return models
+
+
+def _of_usual_power(sums):
+    """(m,) mask: one image that was never normalised would pass for the noise of all the others."""
+    power = sums[..., 7].sum(axis=1)
+    ratio = power / np.median(power)
+    return (ratio > 1 / UNUSUAL) & (ratio < UNUSUAL)
 
 
 def gather(
@@ -208,7 +223,7 @@ def gather(
     kept: Store = MemoryStore() if store is None else store
     grids = lay_grids(particles, reference, change_max=change_max, padding=padding)
     chunks = plan(particles)
-    missing = [number for number in range(len(chunks)) if kept.get(number) is None]
+    missing = [number for number in range(len(chunks)) if number not in kept]
 
     def work(number):
         chunk = chunks[number]

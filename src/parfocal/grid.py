@@ -68,7 +68,8 @@ def padded_size(optics: Optics, *, defocus_max: float, radius: float, k_max: flo
     """Smallest good FFT size that keeps the delocalised particle from wrapping into its own box.
 
     A wave of frequency k comes down λ z k away from where it started (less for Cs). With the
-    particle's `radius` [Å], it wraps once radius + delocalisation exceeds padded - box / 2.
+    particle's `radius` [Å], it wraps once radius + delocalisation exceeds padded - box / 2. From
+    three boxes on it may: a box that tight has lost the wave anyway.
     """
     reach = delocalisation(np.linspace(0, k_max, 64), defocus_max, optics).max() + radius
     wanted = max(optics.image_size, optics.image_size / 2 + reach / optics.pixel_size)
@@ -81,26 +82,24 @@ def padded_size(optics: Optics, *, defocus_max: float, radius: float, k_max: flo
 def spectra_grid(
     optics: Optics, *, padded: int, change_max: float, k_max: float = math.inf
 ) -> SpectraGrid:
-    """Lay folds and bins over the half plane of a `padded`² transform, up to `k_max` [Å⁻¹].
+    """Lay folds and bins over the half plane of a `padded`² transform, up to |M k| = `k_max` [Å⁻¹].
 
     On the column kx = 0 only ky > 0 counts, so that every pixel stands for itself and its mate.
     """
     step = 1.0 / (padded * optics.pixel_size)
     k_max = min(k_max, optics.nyquist)
-    rows = np.arange(-math.ceil(k_max / step), math.ceil(k_max / step) + 1)
-    start = np.where(rows > 0, 0, 1)
-    end = np.ceil(np.sqrt(np.maximum((k_max / step) ** 2 - rows**2, 0))).astype(int)
-    rows, start, end = (a[end > start] for a in (rows, start, end))
-    first = np.concatenate([[0], np.cumsum(end - start)])
-    ky = np.repeat(rows, end - start).astype(float)
-    kx = np.arange(first[-1]) - np.repeat(first[:-1] - start, end - start).astype(float)
+    half = np.arange(padded // 2 + 1)
+    kx, ky = np.meshgrid(half, np.concatenate([-half[:0:-1], half]))
     seen_x, seen_y = effective_frequency(kx * step, ky * step, optics)
+    inside = np.hypot(seen_x, seen_y) < k_max * (1 - 1e-9)  # an ellipse: each row in one piece
+    inside &= (np.hypot(kx, ky) * step < optics.nyquist * (1 - 1e-9)) & ((kx > 0) | (ky > 0))
+    rows = inside.any(axis=1)
+    first = np.concatenate([[0], np.cumsum(inside.sum(axis=1)[rows])])
+    kx, ky, seen_x, seen_y = (a[inside] for a in (kx, ky, seen_x, seen_y))
     s = seen_x**2 + seen_y**2
-    edges = _bin_edges(optics, change_max, k_max)
-    index = np.searchsorted(edges, np.sqrt(s), side="right") - 1
-    outside = (index < 0) | (index >= len(edges) - 1)
-    bins = len(edges) - 1
-    slot = np.where(outside, 3 * bins, _fold(kx, ky, optics.image_size / padded) * bins + index)
+    bins, index = _bin_index(np.sqrt(s), optics, change_max, k_max)
+    fold = _fold(kx, ky, optics.image_size / padded)
+    slot = np.where(index < 0, 3 * bins, fold * bins + index)
     count = np.bincount(slot, minlength=3 * bins + 1)[:-1].reshape(3, bins)
     total = np.bincount(slot, weights=s, minlength=3 * bins + 1)[:-1].reshape(3, bins)
     odd = odd_phase(seen_x, seen_y, optics)
@@ -109,26 +108,30 @@ def spectra_grid(
         optics=optics,
         padded_size=padded,
         change_max=change_max,
-        ky=rows,
-        start=start,
+        ky=np.arange(-half[-1], half[-1] + 1)[rows],
+        start=inside.argmax(axis=1)[rows],
         first=first,
         slot=slot.astype(np.uint16),
         phase=(phase / (2 * np.pi)).astype(np.float32),
         odd=np.exp(1j * odd).astype(np.complex64) if odd.any() else np.zeros(0, np.complex64),
-        s=total.sum(axis=0) / np.maximum(count.sum(axis=0), 1),
+        s=total.sum(axis=0) / count.sum(axis=0),
         n=2.0 * count * (optics.image_size / padded) ** 2,
     )
 
 
-def _bin_edges(optics, change_max, k_max):
-    """Edges [Å⁻¹]: as narrow as a shell of the box, narrower where the phase asks for it."""
+def _bin_index(k, optics, change_max, k_max):
+    """(number of bins, bin of each frequency `k` [Å⁻¹] or -1): only bins that hold a pixel count.
+
+    As narrow as a shell of the box, narrower where the phase asks for it.
+    """
     shell = 1.0 / (optics.image_size * optics.pixel_size)
     ds = 2 * PHASE_PER_BIN / (np.pi * optics.wavelength * change_max)
     edges = [K_MIN]
     while edges[-1] < k_max:
         edges.append(min(edges[-1] + shell, math.sqrt(edges[-1] ** 2 + ds)))
-    edges[-1] = max(k_max, edges[-1]) * (1 + 1e-9)
-    return np.array(edges)
+    used, index = np.unique(np.searchsorted(edges, k, side="right"), return_inverse=True)
+    below = int(used[0] == 0)  # pixels below K_MIN
+    return len(used) - below, index - below
 
 
 def _fold(kx, ky, shrink):
@@ -143,8 +146,7 @@ def _fold(kx, ky, shrink):
     turn = np.mod(np.arctan2(ky, kx) / np.pi, 1.0)
     wedges = 2 * np.maximum(1, np.round(np.pi * (ring + 0.5) / 2))
     place = turn * wedges
-    arc = np.pi * radius / wedges  # width of a wedge in unpadded pixels
     fold = (np.floor(place) + (ring * 7 + 3) // 2) % 2
     across = np.minimum(radius - ring * RING, (ring + 1) * RING - radius)
-    along = np.minimum(place % 1, 1 - place % 1) * arc
-    return np.where(np.minimum(across, along) < GUARD, Fold.GUARD, fold).astype(int)
+    aside = radius * np.sin(np.pi / wedges * np.minimum(place % 1, 1 - place % 1))
+    return np.where(np.minimum(across, aside) < GUARD, Fold.GUARD, fold).astype(int)

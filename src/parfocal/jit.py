@@ -1,5 +1,6 @@
 """One way to compile a hot kernel: serial, without the GIL, cached outside of the source tree."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -8,9 +9,13 @@ from llvmlite import ir
 from numba.core import config, types
 from numba.extending import intrinsic
 
+CALLED = ("jit.py", "projection.py")  # numba overlooks a change of what another file's kernel calls
+
 if "NUMBA_CACHE_DIR" not in os.environ:
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    config.CACHE_DIR = str(Path(home) / "parfocal" / "numba")  # pyright: ignore[reportAttributeAccessIssue]
+    called = b"".join((Path(__file__).parent / name).read_bytes() for name in CALLED)
+    folder = Path(home) / "parfocal" / "numba" / hashlib.sha256(called).hexdigest()[:12]
+    config.CACHE_DIR = str(folder)  # pyright: ignore[reportAttributeAccessIssue]
 
 kernel = numba.njit(nogil=True, fastmath=True, cache=True, error_model="numpy")
 inlined = numba.njit(nogil=True, fastmath=True, inline="always", error_model="numpy")

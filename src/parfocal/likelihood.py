@@ -144,7 +144,7 @@ def find_peaks(curves: Curves, evaluate) -> Peaks:
     place, top, sharp = _refine(change[np.clip(best, 1, len(change) - 2)], step, evaluate)
     place = np.where(edge, change[best], np.clip(place, change[0], change[-1]))
     top = np.where(edge, value.max(axis=1), np.maximum(top, value.max(axis=1)))
-    density = np.exp(value - top[:, None])
+    density = np.exp(value - value.max(axis=1, keepdims=True))
     total = density.sum(axis=1)
     mean = density @ change / total
     square = density @ change**2 / total
@@ -155,7 +155,7 @@ def find_peaks(curves: Curves, evaluate) -> Peaks:
         change=place,
         value=top,
         error=np.where(narrow, sharp, np.maximum(error, step / 2)),
-        error_at_prior=np.sqrt(square),
+        error_at_prior=np.where(narrow, np.hypot(sharp, place), np.sqrt(square)),
         spread=np.where(narrow, sharp, np.maximum(spread, step / 2)),
         rival=top
         - _best_rival(value, best, np.maximum(2 * np.minimum(sharp, error), 2 * step), step),

@@ -16,8 +16,8 @@ class Optics:
 
     name: str
     voltage: float  # kV
-    spherical_aberration: float  # mm
-    amplitude_contrast: float  # fraction in [0, 1)
+    spherical_aberration: float  # mm; a refined one may come out below 0
+    amplitude_contrast: float  # fraction in [0, 1]
     pixel_size: float  # Å, of the particle image
     image_size: int  # px, the box
     beam_tilt: tuple[float, float] = (0.0, 0.0)  # mrad, along x and y
@@ -31,9 +31,9 @@ class Optics:
             (
                 "spherical_aberration [mm]",
                 self.spherical_aberration,
-                self.spherical_aberration >= 0,
+                abs(self.spherical_aberration) < 100,
             ),
-            ("amplitude_contrast", self.amplitude_contrast, 0 <= self.amplitude_contrast < 1),
+            ("amplitude_contrast", self.amplitude_contrast, 0 <= self.amplitude_contrast <= 1),
             ("pixel_size [Å]", self.pixel_size, 0.05 < self.pixel_size < 100),
             ("image_size [px]", self.image_size, self.image_size >= 8 and self.image_size % 2 == 0),
         )

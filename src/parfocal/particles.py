@@ -23,8 +23,14 @@ FLOAT_COLUMNS = (
 )
 
 
+INCOMPLETE = "pose, shift or defocus is not a number"
+
+
 class ImageError(Exception):
-    """One particle's image cannot be used; the text says why. The particle is counted, not dropped."""
+    """One particle's image cannot be used. The particle is counted, not dropped.
+
+    The text says why and nothing of the particle itself, so that equal faults are counted together.
+    """
 
 
 class Images(Protocol):
@@ -41,7 +47,7 @@ class Particles:
 
     optics: tuple[Optics, ...]
     optics_group: np.ndarray  # int, index into `optics`
-    particle_id: np.ndarray  # str, unique: index@stack, or uid
+    particle_id: np.ndarray  # str, unique: index@stack, or uid; see io.records.unique_ids
     stack: np.ndarray  # str, path of the image stack
     image_index: np.ndarray  # int, from 0, within the stack
     micrograph: np.ndarray  # str
@@ -80,6 +86,11 @@ class Particles:
     def take(self, rows) -> "Particles":
         """The particles of `rows` (indices or a mask), in that order."""
         return replace(self, **{name: column[rows] for name, column in self.columns().items()})
+
+    def complete(self) -> np.ndarray:
+        """(n,) mask: pose, shift and CTF are all numbers. Others cannot be used; see INCOMPLETE."""
+        needed = [getattr(self, name) for name in FLOAT_COLUMNS if "coordinate" not in name]
+        return np.logical_and.reduce(np.isfinite(needed))
 
     @property
     def defocus(self) -> np.ndarray:

@@ -2,7 +2,11 @@
 
 import hashlib
 import json
+import logging
+import os
 import platform
+import shlex
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -14,17 +18,20 @@ import parfocal
 from parfocal.errors import InputError
 from parfocal.estimators import ESTIMATORS
 from parfocal.estimators.micrograph import micrograph_changes
-from parfocal.evidence import gather, lay_grids, plan
+from parfocal.evidence import gather, plan
 from parfocal.execution import threads
-from parfocal.execution.shards import ShardStore
+from parfocal.execution.shards import ShardStore, holds_shards
 from parfocal.ice import fit_planes, ice_heights
 from parfocal.inputs import ReferenceFiles, read_inputs
 from parfocal.io import write_estimates, write_particles, write_star
-from parfocal.io.files import replacing
+from parfocal.io.files import check_free, replacing
+from parfocal.losses import losses_of, told
 from parfocal.micrographs import micrograph_columns
 from parfocal.report.run_page import run_page
 from parfocal.run import MethodResult, Run, summarise, verdict
 
+LOG = logging.getLogger("parfocal")
+SPECTRA = "spectra"  # folder of a run
 Progress = Callable[[str, int, int], None]  # stage, done, total (particles)
 
 
@@ -35,6 +42,7 @@ class EstimateSettings:
     methods: tuple[str, ...] = ("profile",)
     search_range: float = 1000.0  # Å either side of the input defocus
     padding: float | None = None  # padded size over box; None: as delocalisation asks
+    ignore: tuple[str, ...] = ()  # fields of cryoSPARC's CTF to leave out, see `read_cryosparc`
     jobs: int = 1
     seed: int = 0  # of the random halves in micrographs.star
 
@@ -68,28 +76,54 @@ def estimate(
     """Estimate every particle's defocus and write the run folder `out`.
 
     Everything is read and checked before `out` is made. With `resume`, spectra that an interrupted
-    run left in `out` are used again if they came from the same inputs and settings.
+    run left in `out` are used again if they came from the same inputs and settings. What the user
+    should know of meanwhile is logged as warnings of the logger "parfocal".
     """
-    started, cpu = time.time(), time.process_time()
-    out = Path(out)
-    if out.exists() and any(out.iterdir()) and not resume:
-        raise InputError(
-            "is there already and not empty", where=out, mend="add --resume, or another --out"
-        )
+    started, cpu, out = time.time(), time.process_time(), Path(out)
+    if not (resume and holds_shards(out / SPECTRA)):
+        check_free(out, "give another --out, or add --resume if an interrupted run is there")
     progress("reading", 0, 1)
-    inputs = read_inputs(particles_file, reference_files, passthrough=passthrough)
-    hashes = _hashes({"particles": Path(particles_file), **reference_files.paths()})
-    store = ShardStore(out / "spectra", _fingerprint(hashes, inputs, settings))
+    inputs = read_inputs(
+        particles_file, reference_files, passthrough=passthrough, ignore=settings.ignore
+    )
+    early = inputs.warnings + told(inputs.losses)
+    for line in early:
+        LOG.warning(line)
+    files = {"particles": Path(particles_file), **reference_files.paths()}
+    files |= {f"passthrough_{n}": Path(path) for n, path in enumerate(passthrough, 1)}
+    hashes = {role: _sha256(path) for role, path in files.items()}
+    store = ShardStore(out / SPECTRA, _fingerprint(hashes, inputs, settings))
     evidence = _pass(inputs, store, settings, progress)
+    losses = losses_of(inputs.particles, evidence.failures(len(inputs.particles))[1])
     if not evidence.models:
-        raise _nothing_usable(inputs, evidence)
+        store.discard()
+        raise _nothing_usable(inputs, losses)
+    warnings = inputs.warnings + told(losses)
+    for line in warnings:
+        if line not in early:
+            LOG.warning(line)
     progress("methods", 0, 1)
     results = {name: _apply(name, inputs, evidence) for name in settings.methods}
     rng = np.random.default_rng(settings.seed)
     micrographs = micrograph_changes(inputs.particles, evidence, rng=rng)
     run = Run(out=out, inputs=inputs, evidence=evidence, results=results, micrographs=micrographs)
-    spent = {"wall_s": time.time() - started, "cpu_s": time.process_time() - cpu}
-    info = _info(run, settings, hashes, spent, particles_file, reference_files)
+    info = {
+        "parfocal": parfocal.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "command": shlex.join(sys.argv),
+        "inputs": {role: str(path) for role, path in files.items()},
+        "input_sha256": hashes,
+        "settings": asdict(settings),
+        "resolution": reference_files.resolution,
+        **_found(run),
+        "not_used": [asdict(loss) for loss in losses],
+        "warnings": list(warnings),
+        "timings": {
+            "wall_s": round(time.time() - started, 2),
+            "cpu_s": round(time.process_time() - cpu, 2),
+        },
+    }
     return _write(replace(run, info=info), progress)
 
 
@@ -125,75 +159,63 @@ def _apply(name, inputs, evidence):
     return MethodResult(estimates=replace(estimates, ice_height=heights), planes=planes)
 
 
+def _found(run: Run):
+    """What run.json says of the results: strings, numbers, lists and dicts only."""
+    return {
+        "particles": len(run.inputs.particles),
+        "micrographs": len(run.micrographs),
+        "padded_size": {
+            m.grid.optics.name: m.grid.padded_size for m in run.evidence.models.values()
+        },
+        "methods": {name: summarise(r.estimates) for name, r in run.results.items()},
+        "verdict": {name: asdict(verdict(r.estimates)) for name, r in run.results.items()},
+    }
+
+
 def _write(run: Run, progress) -> Run:
+    """Write everything; run.json comes last, so that a folder without one is not whole."""
     progress("writing", 0, 1)
     for name, result in run.results.items():
-        suffix = Path(run.info["inputs"]["particles"]).suffix
-        target = run.out / name / f"particles{suffix}"
-        write_particles(run.inputs.particles, result.estimates, target)
+        write_particles(run.inputs.particles, result.estimates, run.particles_file(name))
         write_estimates(run.out / name / "estimates.star", result.estimates)
     tables = {
         f"micrographs_{name}": micrograph_columns(r.estimates, r.planes, run.micrographs)
         for name, r in run.results.items()
     }
     write_star(run.out / "micrographs.star", tables)
-    with replacing(run.out / "report.html") as file:
-        file.write(run_page(run).encode())
+    for name in run.results:
+        with replacing(run.page_file(name)) as file:
+            file.write(run_page(run, name).encode())
     with replacing(run.out / "run.json") as file:
         file.write(json.dumps(run.info, indent=2, default=str, allow_nan=False).encode())
     progress("done", 1, 1)
     return run
 
 
-def _info(run, settings, hashes, spent, particles_file, reference_files):
-    """The content of run.json: strings, numbers, lists and dicts only."""
-    grids = lay_grids(
-        run.inputs.particles,
-        run.inputs.reference,
-        change_max=settings.search_range,
-        padding=settings.padding,
-    )
-    files = {"particles": str(particles_file)}
-    files |= {role: str(path) for role, path in reference_files.paths().items()}
-    return {
-        "parfocal": parfocal.__version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "inputs": files,
-        "input_sha256": hashes,
-        "settings": asdict(settings),
-        "resolution": reference_files.resolution,
-        "particles": len(run.inputs.particles),
-        "micrographs": len(run.micrographs),
-        "padded_size": {
-            run.inputs.particles.optics[g].name: s.padded_size for g, s in grids.items()
-        },
-        "methods": {name: summarise(r.estimates) for name, r in run.results.items()},
-        "verdict": {name: asdict(verdict(r.estimates)) for name, r in run.results.items()},
-        "warnings": list(run.inputs.warnings),
-        "timings": {k: round(v, 2) for k, v in spent.items()},
-    }
-
-
-def _hashes(paths):
-    """SHA-256 of each file."""
-    out = {}
-    for role, path in paths.items():
-        with open(path, "rb") as file:
-            out[role] = hashlib.file_digest(file, "sha256").hexdigest()
-    return out
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _fingerprint(hashes, inputs, settings):
-    """What the spectra depend on; images are known by their names, sizes are not reread."""
-    parts = [hashes, settings.search_range, settings.padding, inputs.reference.k_max]
+    """What the spectra depend on. A stack is known by its path, size and time of change."""
+    stacks = {path: _identity(path) for path in sorted(set(inputs.particles.stack.tolist()))}
+    asked = [settings.search_range, settings.padding, sorted(settings.ignore)]
+    parts = [hashes, asked, inputs.reference.k_max, stacks]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _nothing_usable(inputs, evidence):
-    _, reason = evidence.failures(len(inputs.particles))
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+def _nothing_usable(inputs, losses):
     return InputError(
-        f"not one of {len(inputs.particles)} particles can be used, the first because: {reason[0]}",
+        f"none of {len(inputs.particles)} particles can be used: {'; '.join(told(losses[:3]))}",
         where=inputs.particles.source,
         mend="extract the particles again",
     )

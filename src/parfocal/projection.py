@@ -138,11 +138,13 @@ def project(volume: FourierVolume, pose, *, size, pixel_size, magnification=(1.0
     """Transform of the projection along z of the map seen at `pose`: complex64 (size, size//2+1).
 
     Layout and sign of numpy.fft.rfft2, map centre at the transform's origin, one step 1/(size
-    pixel_size); a pixel of the image is the sum of voxels along z. Zero beyond `volume.k_max`.
+    pixel_size); a pixel of the image is the sum of voxels along z. Zero beyond `volume.k_max`,
+    which a magnification M reaches at |k| = k_max / ‖M‖.
     """
     step = 1.0 / (size * pixel_size)
     out = np.zeros((size, size // 2 + 1), dtype=np.complex64)
-    limit = min(volume.k_max, 0.5 / pixel_size) / step
+    stretch = np.linalg.norm(np.reshape(magnification, (2, 2)), 2)
+    limit = min(volume.k_max / stretch, 0.5 / pixel_size) / step
     axes = slice_axes(pose, magnification, step / volume.spacing)
     _fill_slice(volume.floats, len(volume.data), axes, limit, out)
     return out

@@ -144,31 +144,32 @@ def _energy_radii(density, count=32):
     )
     held = np.cumsum(energy) / energy.sum()
     shares = np.append((np.arange(count) + 0.5) / count, SUPPORT)
-    return np.interp(shares, held, np.arange(len(held)))
+    return np.interp(shares, held, np.arange(len(held)) + 0.5)  # shell i ends at i + 1/2
 
 
 def _checked(density, name):
     density = np.asarray(density, dtype=np.float32)
     if density.ndim != 3 or len(set(density.shape)) != 1:
-        raise InputError(f"{name} is not a cube: {density.shape}", mend="give a cubic map")
+        raise InputError(f"not a cube: {density.shape}", where=name, mend="give a cubic map")
     if not np.isfinite(density).all():
-        raise InputError(f"{name} holds NaN or infinite voxels", mend="write the map again")
+        raise InputError("holds NaN or infinite voxels", where=name, mend="write the map again")
     if density.std() == 0:
-        raise InputError(f"{name} is constant", mend="write the map again")
+        raise InputError("is constant", where=name, mend="write the map again")
     return density
 
 
 def _checked_mask(mask, shape):
     mask = np.asarray(mask, dtype=np.float32)
     if mask.shape != shape:
-        raise InputError(
-            f"the mask's box {mask.shape} is not the map's {shape}", mend="make it on the same grid"
-        )
+        what = f"its box {mask.shape} is not the map's {shape}"
+        raise InputError(what, where="mask", mend="make it on the same grid")
     if not np.isfinite(mask).all() or mask.max() <= 0:
-        raise InputError("the mask is zero everywhere or not finite", mend="make the mask again")
+        what = "zero everywhere, or not finite"
+        raise InputError(what, where="mask", mend="make the mask again")
     if mask.min() < -1e-3 or mask.max() > 1 + 1e-3:
         raise InputError(
-            f"the mask's values lie in [{mask.min():.3g}, {mask.max():.3g}], expected [0, 1]",
+            f"values lie in [{mask.min():.3g}, {mask.max():.3g}], expected [0, 1]",
+            where="mask",
             mend="divide it by its maximum",
         )
     return mask

@@ -33,6 +33,16 @@ class Run:
     micrographs: Mapping[str, MicrographChange]
     info: Mapping[str, Any] = field(default_factory=dict)  # as in run.json
 
+    def particles_file(self, method: str) -> Path:
+        """Where a method's particles are written, in the format of the input."""
+        source = self.inputs.particles.source
+        return self.out / method / f"particles{source.suffix if source else ''}"
+
+    def page_file(self, method: str) -> Path:
+        """Where a method's page is written: the first one's is the report of the run."""
+        first = next(iter(self.results))
+        return (self.out if method == first else self.out / method) / "report.html"
+
 
 def summarise(estimates: DefocusEstimates) -> dict[str, object]:
     """Counts and medians of one method, as run.json and `--json` give them."""

@@ -20,6 +20,7 @@ from parfocal.particles import ImageError, Particles
 from parfocal.projection import FourierVolume, cell_buffers, slice_row
 
 SUMS = ("A", "iA", "B", "iB", "Q", "iQ", "E", "X")
+ROUNDING = 5e-7  # of float32 numbers: an image that varies by less around its mean is constant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,11 +84,13 @@ def spectra_of(image, views: Views, index: int, volume: FourierVolume, grid: Spe
 
 def image_transform(image, grid: SpectraGrid, columns: int):
     """The first `columns` of the zero-padded image's transform, complex64 (padded, columns)."""
-    centred = image - image.mean()  # or the box's edge would ring through the padding
-    power = np.vdot(centred, centred)
+    with np.errstate(invalid="ignore", over="ignore"):
+        mean = image.mean()
+        centred = image - mean  # or the box's edge would ring through the padding
+        power = np.vdot(centred, centred)
     if not np.isfinite(power):
         raise ImageError("NaN or infinite pixels")
-    if power == 0:
+    if power <= image.size * (ROUNDING * mean) ** 2:
         raise ImageError("constant image")
     rows = scipy.fft.rfft(centred, n=grid.padded_size, axis=1)[:, :columns]
     return scipy.fft.fft(rows, n=grid.padded_size, axis=0)

@@ -147,7 +147,7 @@ def test_aberrations_we_cannot_honour_are_refused_unless_ignored(tmp_path, field
         ({"ctf__df2_A": None}, "no field ctf/df2_A"),
         ({"ctf__amp_contrast": None}, "no field ctf/amp_contrast"),
         ({"blob__path": None}, "no field blob/path"),
-        ({"ctf__cs_mm": ("<f4", -43.4)}, "exposure group 5: spherical_aberration"),
+        ({"ctf__cs_mm": ("<f4", 2.7e7)}, "exposure group 5: spherical_aberration"),
         ({"blob__shape": (("<u4", (2,)), (64, 32))}, "images of 32 × 64 px are not square"),
         ({"blob__sign": ("<f4", 0)}, "blob/sign is neither 1 nor -1"),
         ({"alignments3D__split": ("<u4", 2)}, "alignments3D/split is neither 0 nor 1"),

@@ -99,7 +99,7 @@ def test_the_columns_are_those_of_the_conventions(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("not_read", "lost", r"data_estimates, _parfocalStatus, row 6: 'lost' is not one of ok, "),
+        ("not_read", "lost", r"data_estimates, _parfocalStatus, row 6: 'lost' is not a status"),
         ("parfocalIceHeight", "parfocalHeight", "data_estimates: no column _parfocalIceHeight"),
         ("data_parfocal_run", "data_run", "no blocks data_parfocal_run and data_estimates"),
         ("search_range", '"', "write it again"),

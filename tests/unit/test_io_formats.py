@@ -42,7 +42,7 @@ def test_the_content_tells_the_format_when_the_name_does_not(tmp_path, data):
         (
             "p.sqlite",
             b"SQLite format 3\0",
-            r"not a particle file that we know - give one of \.star",
+            r"not a particle file that we know - give \.star",
         ),
         ("p.csg", b"metafile: '>a.cs'\n", r"a list of cryoSPARC files - .* a\.cs"),
         ("p.cs", b"\x94CSDAT", "CSDAT"),

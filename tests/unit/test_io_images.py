@@ -1,5 +1,6 @@
 """Images of particles: the right pixels, from any thread, or a reason why not."""
 
+import gc
 import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -101,21 +102,23 @@ def cut(path: Path, size: int) -> None:
 @pytest.mark.parametrize(
     ("spoil", "index", "box", "says"),
     [
-        (lambda path: path.unlink(), 0, BOX, "No such file"),
-        (lambda path: path.write_bytes(b"text"), 0, BOX, "not an uncompressed MRC file"),
-        (lambda path: None, 3, BOX, "no image 4, the stack holds 3"),
-        (lambda path: None, -1, BOX, "no image 0, the stack holds 3"),
-        (lambda path: None, 0, 2 * BOX, "images are 16 × 16 px, the particles' box is 32 px"),
-        (lambda path: cut(path, 1), 2, BOX, "truncated, image 3 is not whole"),
-        (lambda path: cut(path, 2 * BOX * BOX * 4), 1, BOX, "truncated, image 2 is not whole"),
+        (lambda path: path.unlink(), 0, BOX, "stack cannot be read: No such file or directory"),
+        (lambda path: path.write_bytes(b"text"), 0, BOX, "stack cannot be read: not an MRC file"),
+        (lambda path: None, 3, BOX, "no such image in the stack"),
+        (lambda path: None, -1, BOX, "no such image in the stack"),
+        (lambda path: None, 0, 2 * BOX, "image of 16 × 16 px where the box is 32 px"),
+        (lambda path: cut(path, 1), 2, BOX, "stack truncated before the image"),
+        (lambda path: cut(path, 2 * BOX * BOX * 4), 1, BOX, "stack truncated before the image"),
     ],
 )
 def test_an_image_that_cannot_be_had_is_an_image_error(tmp_path, spoil, index, box, says):
     path = tmp_path / "s.mrcs"
     write_stack(path, images(3), 1.0)
     spoil(path)
-    with pytest.raises(ImageError, match=rf"s\.mrcs: {says}"):
-        read(StackImages(particles_of((path, index), box=box)), 0, box)
+    particles = particles_of((path, index), box=box)
+    with pytest.raises(ImageError, match=f"^{says}") as found:
+        read(StackImages(particles), 0, box)
+    assert check_stacks(particles).tolist() == [str(found.value)]  # known before, by the header
 
 
 def test_the_whole_images_of_a_truncated_stack_are_read(tmp_path):
@@ -130,6 +133,7 @@ def test_few_files_stay_open_and_threads_do_not_mix_images(tmp_path):
     for i, path in enumerate(stacks):
         write_stack(path, images(5, seed=i).astype(np.float16 if i % 2 else np.float32), 1.0)
     places = [(path, index) for index in range(5) for path in stacks]
+    gc.collect()  # or files that an earlier test left to the collector would be counted
     before = len(os.listdir("/proc/self/fd"))
     opened = _read_from_threads(StackImages(particles_of(*places), open_stacks=3), places)
     assert 0 < opened - before <= 3
@@ -157,26 +161,20 @@ def test_images_can_be_sent_to_another_process(tmp_path):
     assert_array_equal(read(pickle.loads(pickle.dumps(source)), 0), images(2)[1])
 
 
-def test_check_stacks_names_each_problem_and_counts_its_particles(tmp_path):
-    good, cut_off, small, short, gone = (tmp_path / f"{n}.mrcs" for n in "abcde")
-    for path in (good, cut_off, short):
+def test_check_stacks_tells_of_each_particle(tmp_path):
+    good, cut_off, gone = (tmp_path / f"{n}.mrcs" for n in "abc")
+    for path in (good, cut_off):
         write_stack(path, images(3), 1.0)
     cut(cut_off, 1)
-    write_stack(small, images(3)[:, :8, :8], 1.0)
-    places = [(good, 0), (good, 2), (cut_off, 0), (cut_off, 2), (small, 0), (small, 1)]
-    places += [(short, 0), (short, 3), (short, 4), (gone, 0)]
-    assert check_stacks(particles_of(*places)) == [
-        f"{cut_off}: truncated, holds 2 images: 1 of 2 particles",
-        f"{small}: 8 px, not the box of 16 px: 2 of 2 particles",
-        f"{short}: too short, holds 3 images: 2 of 3 particles",
-        f"{gone}: No such file or directory: 1 of 1 particles",
-    ]
-    assert check_stacks(particles_of((good, 1))) == []
+    places = [(good, 0), (cut_off, 0), (cut_off, 2), (gone, 0), (good, 3), (good, 2)]
+    truncated, missing = "stack truncated before the image", "stack cannot be read: No such file"
+    says = ["", "", truncated, f"{missing} or directory", "no such image in the stack", ""]
+    assert check_stacks(particles_of(*places)).tolist() == says
 
 
 def test_real_images_are_what_mrcfile_reads(data):
     particles = read_relion(data / "empiar10204" / "particles.star")
-    assert check_stacks(particles) == []
+    assert not any(check_stacks(particles))
     source = StackImages(particles)
     for row in range(0, len(particles), 100):
         with mrcfile.open(particles.stack[row]) as mrc:

@@ -71,10 +71,10 @@ def test_voxels_that_are_no_cubes_are_refused(tmp_path):
     ("spoil", "says"),
     [
         (lambda content: content[:-1], "truncated: 959 of 960 voxels"),
-        (lambda content: content[:1000], "not an uncompressed MRC file"),
-        (gzip.compress, "not an uncompressed MRC file"),
-        (lambda content: content[:12] + b"\4" + content[13:], "not an uncompressed MRC file"),
-        (lambda content: b"", "not an uncompressed MRC file"),
+        (lambda content: content[:1000], "not an MRC file of mode"),
+        (gzip.compress, "a compressed file - unpack it"),
+        (lambda content: content[:12] + b"\4" + content[13:], "not an MRC file of mode"),
+        (lambda content: b"", "not an MRC file of mode"),
     ],
 )
 def test_a_broken_map_is_refused(tmp_path, spoil, says):

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from parfocal.conventions import DEGREE
 from parfocal.errors import InputError
 from parfocal.io.mrc import write_stack
-from parfocal.io.relion import read_relion, write_relion
+from parfocal.io.relion import read_relion, relion_ids, write_relion
 from parfocal.io.star import edit_columns, read_star
 
 OPTICS = {
@@ -230,7 +230,7 @@ def test_a_bad_particle_is_refused(tmp_path, change, says):
         ({"rlnAmplitudeContrast": None}, "data_optics: no column _rlnAmplitudeContrast"),
         ({"rlnVoltage": None}, "data_optics: no column _rlnVoltage"),
         ({"rlnImagePixelSize": None}, "data_optics: no column _rlnImagePixelSize"),
-        ({"rlnImageSize": None}, "data_optics: no column _rlnImageSize, and the stack"),
+        ({"rlnImageSize": None}, "data_optics: no column _rlnImageSize, and no stack"),
         ({"rlnAmplitudeContrast": "7"}, "data_optics: amplitude_contrast = 7.0 is not possible"),
         ({"rlnImageSize": "65"}, "data_optics: image_size .* = 65 is not possible"),
         ({"rlnOddZernike": "[1,x]"}, "data_optics, _rlnOddZernike: not a list of numbers"),
@@ -272,9 +272,20 @@ def test_one_flipped_particle_among_others_is_refused(tmp_path):
         read_relion(star(tmp_path / "p.star", images=[OLD | flag for flag in flags]))
 
 
-def test_a_doubled_particle_is_named(tmp_path):
-    rows = [PARTICLE | {"rlnImageName": name} for name in ("1@a", "2@a", "3@a", "2@a")]
-    with pytest.raises(InputError, match="particle 2@a is in row 2 and again in row 4"):
+def test_particles_of_one_image_get_ids_of_their_own(tmp_path):
+    names = ("1@a", "2@a", "3@a", "2@a", "2@a")
+    rows = [PARTICLE | {"rlnImageName": name} for name in names]
+    path = star(tmp_path / "p.star", optics=[OPTICS], particles=rows)
+    particles = read_relion(path)
+    assert particles.particle_id.tolist() == ["1@a", "2@a", "3@a", "2@a~2", "2@a~3"]
+    assert particles.particle_id.tolist() == relion_ids(path)
+    assert particles.image_index.tolist() == [0, 1, 2, 1, 1]
+    assert len(set(particles.stack.tolist())) == 1
+
+
+def test_an_id_that_is_taken_already_is_named(tmp_path):
+    rows = [PARTICLE | {"rlnImageName": name} for name in ("2@a", "2@a", "2@a~2")]
+    with pytest.raises(InputError, match="particle 2@a~2 is in row 2 and again in row 3"):
         read_relion(star(tmp_path / "p.star", optics=[OPTICS], particles=rows))
 
 
@@ -336,14 +347,11 @@ def test_real_files_of_both_ages(data):
     assert all(Path(stack).is_file() for stack in set(galactosidase.stack))
 
 
-def test_subparticles_of_one_virus_lie_at_their_depth(tmp_path, data):
-    source = data / "formats" / "virus_subparticles.star"
-    with pytest.raises(InputError, match=r"000001@fivefold_.* is in row 1 and again in row 2"):
-        read_relion(source)
-    names = [f"{n}@virus.mrcs" for n in range(1, 61)]
-    path = tmp_path / "unique.star"
-    path.write_bytes(edit_columns(source.read_bytes(), "particles", {"rlnImageName": names}))
+def test_subparticles_of_one_virus_lie_at_their_depth(data):
+    path = data / "formats" / "virus_subparticles.star"
     particles = read_relion(path)
+    assert len(set(particles.stack.tolist())) == len(set(particles.image_index.tolist())) == 1
+    assert particles.particle_id[59] == f"{particles.particle_id[0]}~60"
     xyz = [
         [float(c) for c in token.split(",")]
         for token in read_star(path)["particles"].text("rlnCustomOriginXYZAngstWrtParticleCenter")

@@ -184,12 +184,18 @@ def test_magnification_rows_are_m00_m01_and_m10_m11():
     assert effective_frequency(0.0, 1.0, group) == (0.1, 2.0)
 
 
+def test_refined_settings_beyond_what_a_lens_has_are_possible():
+    assert optics(spherical_aberration=-0.3).spherical_aberration == -0.3
+    assert optics(amplitude_contrast=1.0).amplitude_contrast == 1.0
+
+
 @pytest.mark.parametrize(
     "impossible",
     [
         {"voltage": 3e5},
         {"voltage": float("nan")},
-        {"spherical_aberration": -2.7},
+        {"spherical_aberration": 2.7e7},
+        {"amplitude_contrast": -0.1},
         {"amplitude_contrast": 7.0},
         {"pixel_size": 0.0},
         {"image_size": 255},

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -14,6 +15,7 @@ from parfocal.estimates import LIKELY_CAUSES, DefocusEstimates, Status
 from parfocal.ice import PlaneFit, fit_planes, ice_heights
 from parfocal.report.content import (
     CurveExample,
+    MethodSummary,
     OpticsSpectrum,
     PageContent,
     bin_edges,
@@ -24,6 +26,7 @@ from parfocal.report.content import (
 from parfocal.report.figures import curve_figure, histogram_figure, overview_figure, spectrum_figure
 from parfocal.report.micrograph import MAX_PARTICLES, micrograph_figure
 from parfocal.report.page import MAX_MICROGRAPHS, render_page
+from parfocal.run import held_out_gain
 
 NASTY = "<script>alert('x')</script>"
 
@@ -141,6 +144,40 @@ def test_page_holds_the_verdict_and_every_count(page, small):
         row = re.search(rf"<td>{label}</td>\s*<td class=\"number\">([\d,]+)</td>", text)
         assert row, label
         assert int(row[1].replace(",", "")) == count
+
+
+def test_the_gain_is_that_of_run_json(page, small):
+    """Of all particles that were scored, not only of those that are ok."""
+    gain, error = held_out_gain(small.estimates)
+    ok = small.estimates.held_out_gain[small.estimates.ok()].mean()
+    assert f"{gain:+.2f}" != f"{ok:+.2f}", "or this test could not fail"
+    text = re.search(
+        r"held-out gain</div><div class=\"value\">([^<]*)</div>\s*<div [^>]*>([^<]*)", page
+    )
+    assert text
+    assert text[1] == f"{gain:+.2f}"
+    assert text[2].startswith(f"± {error:.2f} nats")
+
+
+def method(name, link="", **numbers) -> MethodSummary:
+    facts = {"ok": 1234, "median_error": 41.6, "change_sd": 99.0, "verdict": "It helps."}
+    return MethodSummary(name=name, link=link, **(facts | numbers))
+
+
+def test_several_methods_are_compared_and_linked(small, page):
+    other = method("other", "other/report.html", median_error=None, verdict=NASTY)
+    text = without_plotly(render_page(replace(small, methods=(method("made-up"), other))))
+    rows = re.findall(r"<tr>(.*?)</tr>", text.partition('id="methods"')[2], re.DOTALL)
+    assert "<b>made-up</b>" in rows[1]
+    assert "1,234" in rows[1]
+    assert "42 Å" in rows[1]
+    assert '<a href="other/report.html">other</a>' in rows[2]
+    assert "–" in rows[2]
+    assert NASTY not in text
+
+
+def test_one_method_needs_no_comparison(small):
+    assert 'id="methods"' not in render_page(replace(small, methods=(method("made-up"),)))
 
 
 def test_page_names_the_likely_causes(page):

@@ -1,6 +1,10 @@
 """The `parfocal` command. Nothing heavy is imported before a command runs."""
 
+import functools
+import os
+import signal
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -8,6 +12,8 @@ import typer
 from parfocal import __version__
 from parfocal.cli import demo, estimate, simulate
 from parfocal.errors import InputError
+
+DEBUG = "PARFOCAL_DEBUG"  # set in the environment: errors of any kind show where they arose
 
 app = typer.Typer(
     name="parfocal",
@@ -36,18 +42,53 @@ def _options(
     pass
 
 
-app.command("estimate")(estimate.estimate)
-app.command("simulate")(simulate.simulate)
-app.command("demo")(demo.demo)
+def _guarded(command: Callable, *, interrupted: str) -> Callable:
+    """`command`, with every failure told in one line on stderr. 2: the user's input, 130: Ctrl-C."""
+
+    @functools.wraps(command)
+    def run(*arguments, **options):
+        try:
+            return command(*arguments, **options)
+        except (BrokenPipeError, typer.Exit):
+            raise  # typer ends in silence: `parfocal ... | head`
+        except (InputError, OSError, MemoryError) as error:
+            _tell(_as_input_error(error))
+            code = 2
+        except KeyboardInterrupt:
+            _tell(f"interrupted: {interrupted}")
+            code = 130
+        except Exception as error:
+            if os.environ.get(DEBUG):
+                raise
+            name = type(error).__name__
+            _tell(f"internal error ({name}: {error}) - set {DEBUG}=1 to see where, and report it")
+            code = 1
+        raise typer.Exit(code)
+
+    return run
+
+
+def _tell(message: object) -> None:
+    print("parfocal:", *str(message).split(), file=sys.stderr)
+
+
+def _as_input_error(error: InputError | OSError | MemoryError) -> InputError:
+    if isinstance(error, OSError):
+        return InputError.of_system(error)
+    if isinstance(error, MemoryError):
+        return InputError("not enough memory", mend="use fewer --jobs, or a machine with more")
+    return error
+
+
+FROM_SCRATCH = "remove what was written, and run again"
+app.command("estimate")(
+    _guarded(estimate.estimate, interrupted="the same command with --resume goes on")
+)
+app.command("simulate")(_guarded(simulate.simulate, interrupted=FROM_SCRATCH))
+app.command("demo")(_guarded(demo.demo, interrupted=FROM_SCRATCH))
 
 
 def main() -> None:
-    """Entry point: a user's error is one line on stderr and exit code 2."""
-    try:
-        app()
-    except InputError as error:
-        print(f"parfocal: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("parfocal: interrupted; the same command with --resume goes on", file=sys.stderr)
-        sys.exit(130)
+    """Entry point. A batch system's SIGTERM ends a run as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    app()

@@ -7,43 +7,68 @@ import typer
 
 from parfocal.cli.show import announce, machine_or_person
 
-RESULT = "Results"
-TUNE = "Tuning"
-
 
 def estimate(
     particles: Annotated[
         Path,
-        typer.Argument(help="Particles of a finished refinement: RELION .star, cryoSPARC .cs."),
+        typer.Argument(
+            metavar="PARTICLES",
+            help="Particles of a finished refinement: RELION .star, cryoSPARC .cs.",
+        ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to make for the results.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder to make for the results.")
+    ],
     half_maps: Annotated[
         tuple[Path, Path] | None,
         typer.Option(
-            "--half-maps", help="The two unfiltered half-maps; each particle meets its own."
+            "--half-maps",
+            metavar="HALF1 HALF2",
+            help="The two unfiltered half-maps; each particle meets its own.",
         ),
     ] = None,
-    mask: Annotated[Path | None, typer.Option(help="Soft mask of the refinement.")] = None,
+    mask: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Soft mask of the refinement.")
+    ] = None,
     fsc: Annotated[
-        Path | None, typer.Option(help="postprocess.star; measured from the half-maps if left out.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="postprocess.star; measured from the half-maps if left out."
+        ),
     ] = None,
     map: Annotated[
-        Path | None, typer.Option("--map", help="One outside map instead of half-maps.")
+        Path | None,
+        typer.Option("--map", metavar="FILE", help="One outside map instead of half-maps."),
     ] = None,
     resolution: Annotated[
-        float | None, typer.Option(help="Å, up to which --map is exact [default: Nyquist].")
+        float | None,
+        typer.Option(metavar="Å", help="Up to which --map is exact [default: Nyquist]."),
     ] = None,
     passthrough: Annotated[
-        list[Path] | None, typer.Option(help="cryoSPARC passthrough .cs; may be repeated.")
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="cryoSPARC passthrough .cs; may be repeated."),
     ] = None,
-    method: Annotated[str, typer.Option(help="Method, or several with commas.")] = "profile",
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD",
+            help="cryoSPARC aberration to leave out, such as ctf/tilt_A; may be repeated.",
+        ),
+    ] = None,
+    method: Annotated[
+        str, typer.Option(metavar="NAMES", help="Method, or several with commas.")
+    ] = "profile",
     range: Annotated[
-        float, typer.Option("--range", help="Å searched either side of the input defocus.")
+        float,
+        typer.Option("--range", metavar="Å", help="Searched either side of the input defocus."),
     ] = 1000.0,
     padding: Annotated[
-        float | None, typer.Option(help="Padded size over box [default: as delocalisation asks].")
+        float | None,
+        typer.Option(
+            metavar="FACTOR", help="Padded size over box [default: as delocalisation asks]."
+        ),
     ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Threads.")] = 1,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", help="Threads.")] = 1,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run.")
     ] = False,
@@ -55,8 +80,12 @@ def estimate(
     defocus changed, ready for the next job), METHOD/estimates.star (one row a particle),
     micrographs.star, run.json, and spectra/, which makes the run resumable.
 
-    Example: parfocal estimate run_data.star --half-maps run_half1_class001_unfil.mrc
-    run_half2_class001_unfil.mrc --mask mask.mrc --out local_defocus -j 8
+    \b
+    Examples:
+      parfocal estimate run_data.star --half-maps half1.mrc half2.mrc \\
+          --mask mask.mrc --out local_defocus -j 8
+      parfocal estimate J42_particles.cs --passthrough J42_passthrough.cs \\
+          --map reference.mrc --resolution 3 --out local_defocus
     """
     from parfocal.inputs import ReferenceFiles
     from parfocal.pipeline import EstimateSettings
@@ -64,9 +93,10 @@ def estimate(
 
     files = ReferenceFiles(half_maps=half_maps, map=map, mask=mask, fsc=fsc, resolution=resolution)
     settings = EstimateSettings(
-        methods=tuple(name.strip() for name in method.split(",") if name.strip()),
+        methods=tuple(dict.fromkeys(name.strip() for name in method.split(",") if name.strip())),
         search_range=range,
         padding=padding,
+        ignore=tuple(dict.fromkeys(ignore or ())),
         jobs=jobs,
     )
     with announce(quiet=json) as progress:

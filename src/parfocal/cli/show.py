@@ -1,19 +1,66 @@
 """What a person sees in the terminal: progress with rate and time left, and the result in short."""
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+
+Progress = Callable[[str, int, int], None]
+EVERY = 30.0  # s between lines of progress where stderr is not a terminal, such as a log file
 
 
 @contextmanager
-def announce(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """A progress callback (stage, done, total) that draws on stderr, or does nothing."""
-    if quiet:
-        yield lambda stage, done, total: None
-        return
+def announce(*, quiet: bool) -> Iterator[Progress]:
+    """A progress callback (stage, done, total) that writes to stderr, or does nothing.
+
+    Meanwhile warnings of the package are written to stderr too, a line each.
+    """
+    handler = _Warnings()
+    logging.getLogger("parfocal").addHandler(handler)
+    try:
+        if quiet:
+            yield lambda stage, done, total: None
+        elif sys.stderr.isatty():
+            with _bars() as progress:
+                yield progress
+        else:
+            yield _lines()
+    finally:
+        logging.getLogger("parfocal").removeHandler(handler)
+
+
+class _Warnings(logging.Handler):
+    """Prints where stderr is at the time, so that bars move out of the way."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"{record.levelname.lower()}: {record.getMessage()}", file=sys.stderr)
+
+
+def _lines() -> Progress:
+    """Now and then a line on how far the particles are, for logs."""
+    started = told = time.monotonic()
+    first = None
+
+    def progress(stage: str, done: int, total: int) -> None:
+        nonlocal first, started, told
+        if stage != "particles":
+            return
+        now = time.monotonic()
+        if first is None:
+            first, started = done, now
+        if done > first and (done == total or now - told > EVERY):
+            told, rate = now, (done - first) / max(now - started, 1e-9)
+            left = "" if done == total else f", {(total - done) / rate:.0f} s left"
+            print(f"{done} of {total} particles, {rate:.0f}/s{left}", file=sys.stderr)
+
+    return progress
+
+
+@contextmanager
+def _bars() -> Iterator[Progress]:
+    """A bar for each stage, gone at the end."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -40,7 +87,7 @@ def announce(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
         Rate(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         tasks = {}
 
         def progress(stage: str, done: int, total: int) -> None:
@@ -61,11 +108,9 @@ def announce(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
 def machine_or_person(run, as_json: bool) -> None:
     """The run's result on stdout: run.json, or a few lines."""
     if as_json:
-        json.dump(run.info, sys.stdout, indent=2, default=str)
+        json.dump(run.info, sys.stdout, indent=2, default=str, allow_nan=False)
         print()
         return
-    for warning in run.inputs.warnings:
-        print(f"warning: {warning}")
     for name, facts in run.info["methods"].items():
         counts = ", ".join(f"{n} {label}" for label, n in facts["counts"].items() if n)
         print(f"{name}: {counts}")
@@ -75,10 +120,10 @@ def machine_or_person(run, as_json: bool) -> None:
                 f"{facts['change_sd']:.0f} Å"
             )
         print(f"  {run.info['verdict'][name]['text']}")
-    print(f"look at    {run.out / 'report.html'}")
+    print(f"took       {run.info['timings']['wall_s']:.0f} s")
+    print(f"look at    {run.page_file(next(iter(run.results)))}")
     for name in run.results:
         if run.info["verdict"][name]["helps"] is False:
             print(f"next job   {run.info['inputs']['particles']} (the input: {name} does not help)")
-            continue
-        suffix = Path(run.info["inputs"]["particles"]).suffix
-        print(f"next job   {run.out / name / f'particles{suffix}'}")
+        else:
+            print(f"next job   {run.particles_file(name)}")

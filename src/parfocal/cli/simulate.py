@@ -40,16 +40,17 @@ def simulate(
     Writes particles.star with its stacks (RELION 3.1), map.mrc, half1.mrc, half2.mrc, mask.mrc and
     truth.star, which holds the true defocus of every particle and its Cramér-Rao bound.
 
-    Example: parfocal simulate --out sim --structure 6z6u.pdb --box 256 --pixel-size 1 --snr 0.03
+    \b
+    Example:
+      parfocal simulate --out sim --structure 6z6u.pdb --box 256 --pixel-size 1
     """
     import numpy as np
 
-    from parfocal.errors import InputError
+    from parfocal.io.files import check_free
     from parfocal.simulate import Scene, write_dataset
     from parfocal.simulate import simulate as run_simulation
 
-    if out.exists() and any(out.iterdir()):
-        raise InputError("is there already and not empty", where=out, mend="choose another --out")
+    check_free(out)
     scene = Scene(
         structure=structure,
         particles=particles,

@@ -57,11 +57,15 @@ def micrograph_changes(
 
 
 def _maximum(grid, curves):
-    """(change, error) of each curve (m, c): parabola through the top three points; nan if flat."""
+    """(change, error) of each curve (m, c): parabola through the top three points; nan if flat.
+
+    Never beyond the grid: a curve that still rises at its end has its change there.
+    """
     step = grid[1] - grid[0]
     best = np.clip(np.argmax(curves, axis=1), 1, len(grid) - 2)
     left, top, right = (
         np.take_along_axis(curves, best[:, None] + d, axis=1)[:, 0] for d in (-1, 0, 1)
     )
     bend = np.where(left + right < 2 * top, left - 2 * top + right, np.nan)
-    return grid[best] + step * (left - right) / (2 * bend), step / np.sqrt(-bend)
+    move = np.clip((left - right) / (2 * bend), -1, 1)
+    return grid[best] + step * move, step / np.sqrt(-bend)

@@ -86,7 +86,7 @@ def read_cryosparc(
     _refuse_unsupported(fields, ignore)
     stacks, of_stack = fields.text("blob/path")
     optics, optics_group = _optics(fields)
-    found = np.array([find_file(name, Path(path)) for name in stacks])
+    found = [find_file(name, Path(path)) for name in stacks]
     coordinate_x, coordinate_y = _coordinates(fields)
     rot, tilt, psi, origin_x, origin_y = _alignment(fields)
     defocus_u, defocus_v = (_finite(fields, name) for name in DEFOCUS)
@@ -94,8 +94,8 @@ def read_cryosparc(
         where=fields.where,
         optics=optics,
         optics_group=optics_group,
-        particle_id=fields["uid"].astype(str),
-        stack=found[of_stack],
+        particle_id=list(map(str, fields["uid"].tolist())),
+        stack=[found[number] for number in of_stack.tolist()],
         image_index=fields["blob/idx"].astype(np.int64),
         micrograph=_micrograph(fields),
         coordinate_x=coordinate_x,
@@ -116,7 +116,7 @@ def read_cryosparc(
 
 def cryosparc_ids(path: str | os.PathLike) -> list[str]:
     """The particle ids of a .cs file, in its order."""
-    return read_records(path)["uid"].astype(str).tolist()
+    return list(map(str, read_records(path)["uid"].tolist()))
 
 
 def write_cryosparc(
@@ -148,7 +148,7 @@ def read_records(path: str | os.PathLike) -> np.ndarray:
             file.seek(0)
             records = np.lib.format.read_array(file, allow_pickle=False)
     except OSError as error:
-        raise InputError(error.strerror or str(error), where=path) from None
+        raise InputError.of_system(error, Path(path)) from None
     except (ValueError, EOFError) as error:
         if isinstance(error, InputError):
             raise
@@ -181,12 +181,16 @@ def _join(records: np.ndarray, path: Path, passthrough: Iterable[str | os.PathLi
 
 
 def _refuse_unsupported(fields: _Fields, ignore: Collection[str]) -> None:
+    if strange := [name for name in ignore if name not in UNSUPPORTED]:
+        what = f"{' and '.join(strange)} cannot be ignored"
+        raise InputError(what, where=fields.where, mend=f"only {', '.join(UNSUPPORTED)} can")
     asked = [name for name in UNSUPPORTED if name in fields and name not in ignore]
     if used := [name for name in asked if np.any(fields[name] != 0)]:
         raise InputError(
             f"{' and '.join(used)} not zero: the signs of these aberrations are not published",
             where=fields.where,
-            mend="ignore them if you accept a loss of signal at high resolution",
+            mend="if you accept a loss of signal at high resolution add "
+            + " ".join(f"--ignore {name}" for name in used),
         )
 
 
@@ -210,7 +214,8 @@ def _optics(fields: _Fields) -> tuple[tuple[Optics, ...], np.ndarray]:
     for group, voltage, aberration, contrast, pixel_size, rows, width in keys:
         where = f"{fields.where}, exposure group {group}"
         if rows != width:
-            raise InputError(f"images of {width} × {rows} px are not square", where=where)
+            what = f"images of {width} × {rows} px are not square"
+            raise InputError(what, where=where, mend="extract the particles in square boxes")
         groups.append(
             checked_optics(
                 where=where,
@@ -228,7 +233,8 @@ def _optics(fields: _Fields) -> tuple[tuple[Optics, ...], np.ndarray]:
 def _contrast_phase(fields: _Fields) -> np.ndarray:
     sign = fields.numbers("blob/sign", RELION_SIGN)
     if not np.isin(sign, (RELION_SIGN, OPPOSITE_SIGN)).all():
-        raise InputError("blob/sign is neither 1 nor -1", where=fields.where)
+        what = "blob/sign is neither 1 nor -1"
+        raise InputError(what, where=fields.where, mend="check the job that wrote this file")
     return np.where(sign == OPPOSITE_SIGN, np.pi, 0.0)
 
 
@@ -254,14 +260,15 @@ def _coordinates(fields: _Fields) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def _micrograph(fields: _Fields) -> np.ndarray:
+def _micrograph(fields: _Fields) -> list[str]:
     name = "location/micrograph_path"
     names, of_particle = fields.text(name if name in fields else "blob/path")
-    return np.array(names)[of_particle]
+    return [names[number] for number in of_particle.tolist()]
 
 
 def _half_set(fields: _Fields) -> np.ndarray:
     split = fields.numbers("alignments3D/split", -1).astype(int)
     if not np.isin(split, (-1, 0, 1)).all():
-        raise InputError("alignments3D/split is neither 0 nor 1", where=fields.where)
+        what = "alignments3D/split is neither 0 nor 1"
+        raise InputError(what, where=fields.where, mend="check the job that wrote this file")
     return split + 1

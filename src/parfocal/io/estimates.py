@@ -73,6 +73,6 @@ def _statuses(table: Table) -> np.ndarray:
     known = {status.label: int(status) for status in Status}
     labels = table.text(STATUS)
     if unknown := next((row for row, label in enumerate(labels) if label not in known), None):
-        where = table.cell(STATUS, unknown)
-        raise InputError(f"{labels[unknown]!r} is not one of {', '.join(known)}", where=where)
+        what, where = f"{labels[unknown]!r} is not a status", table.cell(STATUS, unknown)
+        raise InputError(what, where=where, mend=f"give one of {', '.join(known)}")
     return np.array([known[label] for label in labels], dtype=np.int64)

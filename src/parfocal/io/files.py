@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
+from parfocal.errors import InputError
+
+PACKED = (b"\x1f\x8b", b"BZh")  # how files of gzip and bzip2 begin
+
 
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
@@ -22,8 +26,20 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
         with temporary.open("xb") as file:
             yield file
         os.replace(temporary, path)
+    except OSError as error:
+        error.filename = str(path)  # a full disk names no file, others the temporary one
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_free(folder: Path, mend: str = "choose another --out") -> None:
+    """InputError if results cannot go to `folder` because something is there already."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir():
+        raise InputError("is a file, not a folder", where=there, mend="choose another --out")
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError("is there already and not empty", where=folder, mend=mend)
 
 
 def find_file(name: str, origin: Path) -> str:

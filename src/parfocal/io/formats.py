@@ -11,6 +11,7 @@ import numpy as np
 from parfocal.errors import InputError
 from parfocal.estimates import DefocusEstimates
 from parfocal.io.cryosparc import COMPRESSED, cryosparc_ids, read_cryosparc, write_cryosparc
+from parfocal.io.files import PACKED
 from parfocal.io.relion import read_relion, relion_ids, write_relion
 from parfocal.particles import Particles
 
@@ -73,9 +74,11 @@ def write_particles(
     no longer holds them, or the estimates are of other particles.
     """
     if particles.source is None:
-        raise InputError("these particles were not read from a file, so there is none to copy")
+        what = "these particles were not read from a file, so there is none to copy"
+        raise InputError(what, mend="read them with parfocal.read_particles")
     if Path(destination).resolve() == particles.source.resolve():
-        raise InputError("would replace the particles' own file", where=destination)
+        what = "would replace the particles' own file"
+        raise InputError(what, where=destination, mend="give another name")
     changes = dict(zip(estimates.particle_id.tolist(), estimates.defocus_change, strict=True))
     row_of = {name: row for row, name in enumerate(particles.particle_id.tolist())}
     if changes.keys() != row_of.keys():
@@ -107,7 +110,9 @@ def format_of(path: str | os.PathLike) -> Format:
         with path.open("rb") as file:
             start = file.read(8)
     except OSError as error:
-        raise InputError(error.strerror or str(error), where=path) from None
+        raise InputError.of_system(error, path) from None
+    if start.startswith(PACKED):
+        raise InputError("a compressed file", where=path, mend="unpack it (gunzip, bunzip2)")
     for kind in FORMATS:
         if start.startswith(kind.magic) or path.suffix.lower() == kind.suffix:
             return kind
@@ -115,5 +120,5 @@ def format_of(path: str | os.PathLike) -> Format:
         files = sorted(set(re.findall(r"metafile:\s*'?>?([^'\s]+)", path.read_text())))
         what, mend = "a list of cryoSPARC files", f"give the .cs files it names: {', '.join(files)}"
         raise InputError(what, where=path, mend=mend)
-    known = ", ".join(f"{kind.suffix} ({kind.name})" for kind in FORMATS)
-    raise InputError("not a particle file that we know", where=path, mend=f"give one of {known}")
+    known = " or ".join(f"{kind.suffix} ({kind.name})" for kind in FORMATS)
+    raise InputError("not a particle file that we know", where=path, mend=f"give {known}")

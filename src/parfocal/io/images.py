@@ -11,6 +11,7 @@ from parfocal.io.mrc import Header, parse_header, read_header
 from parfocal.io.records import distinct
 from parfocal.particles import ImageError, Particles
 
+TRUNCATED = "stack truncated before the image"
 HALF = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
 
 
@@ -49,7 +50,8 @@ class StackImages:
         another box size. Pixels that are not finite are left to the caller.
         """
         stack = self._opened(int(self._stack[row]))
-        stack.check(int(self._index[row]), int(self._box[row]))
+        if fault := _fault(stack.header, stack.size, int(self._index[row]), int(self._box[row])):
+            raise ImageError(fault)
         if stack.is_native and out.flags.c_contiguous and out.dtype == np.float32:
             stack.read(int(self._index[row]), out.data.cast("B"))
             return
@@ -81,66 +83,64 @@ class _Stack:
     """An open stack. Its file is closed when the last thread that reads from it lets go of it."""
 
     def __init__(self, path: str) -> None:
-        self.path = path
         try:
             self._file = os.open(path, os.O_RDONLY)
-        except OSError as error:
-            raise ImageError(f"{path}: {error.strerror}") from None
-        try:
             self.header: Header = parse_header(os.pread(self._file, 1024, 0), path)
-        except (InputError, OSError) as error:
-            raise ImageError(str(error)) from None
+            self.size = os.fstat(self._file).st_size
+        except (OSError, InputError) as error:
+            raise ImageError(_unread(error)) from None
         self.is_native = self.header.dtype == np.float32
 
     def __del__(self) -> None:
         if hasattr(self, "_file"):
             os.close(self._file)
 
-    def check(self, index: int, box: int) -> None:
-        count, *shape = self.header.shape
-        if not 0 <= index < count:
-            raise ImageError(f"{self.path}: no image {index + 1}, the stack holds {count}")
-        if shape != [box, box]:
-            found = " × ".join(map(str, reversed(shape)))
-            raise ImageError(f"{self.path}: images are {found} px, the particles' box is {box} px")
-
     def read(self, index: int, into: memoryview) -> None:
         offset = self.header.offset + index * self.header.section_bytes
         try:
             got = os.preadv(self._file, [into], offset)
         except OSError as error:
-            raise ImageError(f"{self.path}: {error.strerror}") from None
+            raise ImageError(_unread(error)) from None
         if got < len(into):
-            raise ImageError(f"{self.path}: truncated, image {index + 1} is not whole")
+            raise ImageError(TRUNCATED)
 
 
-def check_stacks(particles: Particles) -> list[str]:
-    """One line for each stack that cannot give all of its particles, with the number it cannot.
+def _unread(error: OSError | InputError) -> str:
+    what = error.what if isinstance(error, InputError) else error.strerror
+    return f"stack cannot be read: {what}"
 
-    Looks at headers and file sizes only. An empty list means that no problem was found.
+
+def _fault(header: Header, size: int, index: int, box: int) -> str:
+    """Why image `index` of a stack of `size` bytes cannot be had; empty if it can."""
+    count, rows, columns = header.shape
+    if not 0 <= index < count:
+        return "no such image in the stack"
+    if (rows, columns) != (box, box):
+        return f"image of {columns} × {rows} px where the box is {box} px"
+    if header.offset + (index + 1) * header.section_bytes > size:
+        return TRUNCATED
+    return ""
+
+
+def check_stacks(particles: Particles) -> np.ndarray:
+    """(n,) why each particle's image cannot be had; empty where nothing speaks against it.
+
+    Looks at headers and file sizes only.
     """
     paths, stack = distinct(particles.stack.tolist())
     boxes = np.array([optics.image_size for optics in particles.optics])[particles.optics_group]
-    rows = np.split(np.argsort(stack, kind="stable"), np.cumsum(np.bincount(stack))[:-1])
-    problems = []
-    for path, mine in zip(paths, rows, strict=True):
-        what, lost = _stack_problem(path, particles.image_index[mine], boxes[mine])
-        if lost:
-            problems.append(f"{what}: {lost} of {mine.size} particles")
-    return problems
+    seen = [_seen(path) for path in paths]
+    reason = np.full(len(particles), "", dtype=object)
+    places = zip(stack.tolist(), particles.image_index.tolist(), boxes.tolist(), strict=True)
+    for row, (number, index, box) in enumerate(places):
+        header, size, unread = seen[number]
+        reason[row] = _fault(header, size, index, box) if header else unread
+    return reason
 
 
-def _stack_problem(path: str, indices: np.ndarray, boxes: np.ndarray) -> tuple[str, int]:
-    """What is wrong with a stack, and how many of its particles are lost by that."""
+def _seen(path: str) -> tuple[Header | None, int, str]:
+    """Header and size of a stack, or why it cannot be read."""
     try:
-        header = read_header(path)
-        size = os.path.getsize(path)
+        return read_header(path), os.path.getsize(path), ""
     except (InputError, OSError) as error:
-        return str(error), indices.size
-    other_box = (boxes != header.shape[1]) | (boxes != header.shape[2])
-    if other_box.any():
-        box = int(boxes[other_box][0])
-        return f"{path}: {header.shape[2]} px, not the box of {box} px", int(other_box.sum())
-    whole = min(header.shape[0], (size - header.offset) // header.section_bytes)
-    kind = "truncated" if size < header.file_bytes else "too short"
-    return f"{path}: {kind}, holds {whole} images", int((indices >= whole).sum())
+        return None, 0, _unread(error)

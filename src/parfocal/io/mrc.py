@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import mrcfile
@@ -9,7 +10,7 @@ import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
 
 from parfocal.errors import InputError
-from parfocal.io.files import replacing
+from parfocal.io.files import PACKED, replacing
 
 DATA_TYPES = {0: np.int8, 1: np.int16, 2: np.float32, 6: np.uint16, 12: np.float16}
 BYTE_ORDERS: tuple[Literal["<", ">"], ...] = ("<", ">")
@@ -41,7 +42,7 @@ def read_header(path: str | os.PathLike) -> Header:
         with open(path, "rb") as file:
             return parse_header(file.read(HEADER_DTYPE.itemsize), path)
     except OSError as error:
-        raise InputError(error.strerror or str(error), where=path) from None
+        raise InputError.of_system(error, Path(path)) from None
 
 
 def parse_header(raw: bytes, path: str | os.PathLike) -> Header:
@@ -51,8 +52,12 @@ def parse_header(raw: bytes, path: str | os.PathLike) -> Header:
             fields = np.frombuffer(raw, HEADER_DTYPE.newbyteorder(order))[0]
             if int(fields["mode"]) in DATA_TYPES and _is_plausible(fields):
                 return _header(fields, order)
+    if raw.startswith(PACKED):
+        raise InputError("a compressed file", where=path, mend="unpack it (gunzip, bunzip2)")
     known = ", ".join(map(str, DATA_TYPES))
-    raise InputError(f"not an uncompressed MRC file of mode {known}", where=path)
+    raise InputError(
+        f"not an MRC file of mode {known}", where=path, mend="give a map or stack in MRC format"
+    )
 
 
 def _is_plausible(fields) -> bool:

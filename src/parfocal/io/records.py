@@ -1,12 +1,14 @@
 """What every reader ends with: its columns checked, and turned into our records."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from parfocal.errors import InputError
 from parfocal.optics import Optics
 from parfocal.particles import Particles
+
+TEXT = ("particle_id", "stack", "micrograph")
 
 
 def distinct(values: Iterable) -> tuple[list, np.ndarray]:
@@ -16,16 +18,34 @@ def distinct(values: Iterable) -> tuple[list, np.ndarray]:
     return list(number), inverse
 
 
+def unique_ids(names: Sequence[str]) -> list[str]:
+    """Particle ids from names that may repeat: the second of a name gets `~2`, the third `~3`.
+
+    Names repeat in symmetry-expanded sets and in subparticles of one image. The first keeps its
+    name, and a `#` would be taken for a comment by some readers of STAR files.
+    """
+    count: dict[str, int] = {}
+    ids = []
+    for name in names:
+        count[name] = count.get(name, 0) + 1
+        ids.append(name if count[name] == 1 else f"{name}~{count[name]}")
+    return ids
+
+
 def checked_optics(*, where: str, **settings) -> Optics:
     """Optics, or InputError if the settings are not possible."""
     try:
         return Optics(**settings)
     except ValueError as error:
-        raise InputError(str(error), where=where, mend="correct that value") from None
+        raise InputError(
+            str(error), where=where, mend="correct that value (boxes are even)"
+        ) from None
 
 
 def checked_particles(*, where: str, **columns) -> Particles:
     """Particles, or InputError if there are none or two rows claim the same id."""
+    for name in TEXT:
+        columns[name] = _text(columns[name])
     ids = columns["particle_id"].tolist()
     if not ids:
         raise InputError("no particles", where=where, mend="check the job that wrote this file")
@@ -35,6 +55,12 @@ def checked_particles(*, where: str, **columns) -> Particles:
             raise InputError(
                 f"particle {name} is in row {seen[name] + 1} and again in row {row + 1}",
                 where=where,
-                mend="remove duplicates; of a symmetry-expanded set give the set before expansion",
+                mend="remove one of them",
             )
     return Particles(**columns)
+
+
+def _text(values: Sequence[str]) -> np.ndarray:
+    """(n,) object: Python strings, equal ones held once. Fixed width costs 4 bytes a letter a row."""
+    held: dict[str, str] = {}
+    return np.fromiter((held.setdefault(v, v) for v in values), dtype=object, count=len(values))

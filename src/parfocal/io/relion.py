@@ -1,7 +1,7 @@
 """RELION particle STAR files: 3.1 and later (data_optics), 3.0 and earlier (all in one block)."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +11,8 @@ from parfocal.conventions import DEGREE
 from parfocal.errors import InputError
 from parfocal.io.files import find_file, replacing
 from parfocal.io.mrc import read_header
-from parfocal.io.records import checked_optics, checked_particles, distinct
-from parfocal.io.star import Table, edit_columns, read_star
+from parfocal.io.records import checked_optics, checked_particles, distinct, unique_ids
+from parfocal.io.star import Table, edited, read_star
 from parfocal.optics import IDENTITY, Optics
 from parfocal.particles import Particles
 
@@ -40,6 +40,7 @@ def read_relion(path: str | os.PathLike) -> Particles:
 
     Of what the file lacks, defocus angle, phase shift and half-set are 0, pose and coordinates
     nan, and the micrograph is the image stack; missing origins are 0 with a pose, nan without.
+    The id is the image name, made unique where several rows share an image (`unique_ids`).
     InputError if it holds no particles, lacks a column without which there is no CTF, or has
     images whose defocus can no longer be found.
     """
@@ -49,10 +50,10 @@ def read_relion(path: str | os.PathLike) -> Particles:
     names = table.text(NAME)
     index, stack_name = _split(names, table)
     stacks, of_stack = distinct(stack_name)
-    found = np.array([find_file(name, path) for name in stacks])
+    found = [find_file(name, path) for name in stacks]
     groups = _new_groups(blocks["optics"], table) if "optics" in blocks else _old_groups(table)
     _refuse_unusable(groups)
-    stack = found[of_stack]
+    stack = [found[number] for number in of_stack.tolist()]
     optics = _optics(groups, stack)
     pixel_size = np.array([group.pixel_size for group in optics])[groups.of_particle]
     micrograph_pixel = _micrograph_pixel_size(groups, optics)[groups.of_particle]
@@ -61,10 +62,10 @@ def read_relion(path: str | os.PathLike) -> Particles:
         where=table.where,
         optics=optics,
         optics_group=groups.of_particle,
-        particle_id=np.array(names),
+        particle_id=unique_ids(names),
         stack=stack,
         image_index=index,
-        micrograph=np.array(table.text(micrograph) if micrograph in table else stack_name),
+        micrograph=table.text(micrograph) if micrograph in table else stack_name,
         coordinate_x=table.numbers("rlnCoordinateX", np.nan) * micrograph_pixel,
         coordinate_y=table.numbers("rlnCoordinateY", np.nan) * micrograph_pixel,
         defocus_u=table.finite("rlnDefocusU"),
@@ -84,7 +85,7 @@ def read_relion(path: str | os.PathLike) -> Particles:
 def relion_ids(path: str | os.PathLike) -> list[str]:
     """The particle ids of a RELION STAR file, in its order."""
     blocks = read_star(path)
-    return blocks[_particle_block(blocks, Path(path))].text(NAME)
+    return unique_ids(blocks[_particle_block(blocks, Path(path))].text(NAME))
 
 
 def write_relion(
@@ -97,14 +98,24 @@ def write_relion(
 ) -> None:
     """Copy the STAR file `source` with other defoci [Å], a value per row, all else unchanged.
 
-    `keep`, a mask over the rows, leaves out the others.
+    Where a defocus is the file's own, not even its text changes. `keep`, a mask over the rows,
+    leaves out the others.
     """
-    block = _particle_block(read_star(source), Path(source))
-    values = {"rlnDefocusU": defocus_u, "rlnDefocusV": defocus_v}
-    tokens = {name: [f"{value:.6f}" for value in column] for name, column in values.items()}
-    text = edit_columns(Path(source).read_bytes(), block, tokens, keep=keep, where=source)
+    block, tokens = _defocus_tokens(Path(source), (defocus_u, defocus_v))
+    text = Path(source).read_bytes()
     with replacing(destination) as file:
-        file.write(text)
+        file.writelines(edited(text, block, tokens, keep=keep, where=source))
+
+
+def _defocus_tokens(source: Path, values) -> tuple[str, dict[str, list[str]]]:
+    """Block of the particles, and by column its new tokens."""
+    blocks = read_star(source)
+    block = _particle_block(blocks, source)
+    tokens = {}
+    for name, column in zip(("rlnDefocusU", "rlnDefocusV"), values, strict=True):
+        old = zip(blocks[block].text(name), blocks[block].numbers(name), column, strict=True)
+        tokens[name] = [text if new == before else f"{new:.6f}" for text, before, new in old]
+    return block, tokens
 
 
 def _particle_block(blocks: Mapping[str, Table], path: Path) -> str:
@@ -126,7 +137,7 @@ def _split(names: list[str], table: Table) -> tuple[np.ndarray, list[str]]:
         number, at, stack = name.partition("@")
         if at and not (number.isdecimal() and int(number) > 0 and stack):
             what = f"{name!r} is not of the form index@stack, with an index from 1"
-            raise InputError(what, where=table.cell(NAME, row))
+            raise InputError(what, where=table.cell(NAME, row), mend="correct that name")
         index[row] = int(number) - 1 if at else 0
         stacks.append(stack if at else name)
     return index, stacks
@@ -139,11 +150,14 @@ def _new_groups(optics: Table, table: Table) -> _Groups:
         return _Groups(table=optics, rows=np.array([0]), of_particle=nowhere)
     defined, wanted = optics.integers(column), table.integers(column)
     if len(set(defined.tolist())) < len(defined):
-        raise InputError(f"_{column} names one group twice", where=optics.where)
+        what = f"_{column} names one group twice"
+        raise InputError(what, where=optics.where, mend="give every group a number of its own")
     if unknown := set(wanted.tolist()) - set(defined.tolist()):
         row = int(np.flatnonzero(np.isin(wanted, list(unknown)))[0])
         raise InputError(
-            f"optics group {wanted[row]} is not in data_optics", where=table.cell(column, row)
+            f"optics group {wanted[row]} is not in data_optics",
+            where=table.cell(column, row),
+            mend="add its row there, or remove its particles",
         )
     rows = np.flatnonzero(np.isin(defined, wanted))
     order = np.argsort(defined[rows])
@@ -176,7 +190,7 @@ def _refuse_unusable(groups: _Groups) -> None:
         )
 
 
-def _optics(groups: _Groups, stack: np.ndarray) -> tuple[Optics, ...]:
+def _optics(groups: _Groups, stack: Sequence[str]) -> tuple[Optics, ...]:
     table, rows = groups.table, groups.rows
     if not len(stack):
         return ()
@@ -220,18 +234,28 @@ def _micrograph_pixel_size(groups: _Groups, optics: tuple[Optics, ...]) -> np.nd
     return np.array([group.pixel_size for group in optics])
 
 
-def _image_size(groups: _Groups, stack: np.ndarray) -> list[int]:
+def _image_size(groups: _Groups, stack: Sequence[str]) -> list[int]:
     if "rlnImageSize" in groups.table:
         return groups.table.integers("rlnImageSize")[groups.rows].tolist()
-    first = [str(stack[groups.of_particle == g][0]) for g in range(len(groups.rows))]
-    try:
-        return [read_header(path).shape[2] for path in first]
-    except InputError as error:
-        raise InputError(
-            f"no column _rlnImageSize, and the stack does not tell the box either ({error})",
-            where=groups.table.where,
-            mend="run from the project's folder, or add _rlnImageSize",
-        ) from None
+    stacks: dict[int, dict[str, None]] = {}
+    for group, path in zip(groups.of_particle.tolist(), stack, strict=True):
+        stacks.setdefault(group, {})[path] = None
+    return [_box(stacks[group], groups.table.where) for group in range(len(groups.rows))]
+
+
+def _box(stacks: Iterable[str], where: str) -> int:
+    """The box [px] as the first of `stacks` has it that can be read."""
+    why = ""
+    for path in stacks:
+        try:
+            return read_header(path).shape[2]
+        except InputError as error:
+            why = why or f"{path}: {error.what}"
+    raise InputError(
+        f"no column _rlnImageSize, and no stack tells the box either ({why})",
+        where=where,
+        mend="run in the project's folder, or add _rlnImageSize",
+    )
 
 
 def _zernike(groups: _Groups, name: str) -> list[tuple[float, ...]]:
@@ -243,9 +267,9 @@ def _zernike(groups: _Groups, name: str) -> list[tuple[float, ...]]:
             tuple(float(c) for c in tokens[row].strip("[]").split(",") if c) for row in groups.rows
         ]
     except ValueError:
-        raise InputError(
-            "not a list of numbers such as [0.1,0.2]", where=f"{groups.table.where}, _{name}"
-        ) from None
+        where = f"{groups.table.where}, _{name}"
+        what, mend = "not a list of numbers", "write it as [0.1,0.2]"
+        raise InputError(what, where=where, mend=mend) from None
 
 
 def _origin(table: Table, axis: str, pixel_size: np.ndarray) -> np.ndarray:
@@ -261,5 +285,6 @@ def _half_set(table: Table) -> np.ndarray:
     values = table.integers(name)
     if (strange := np.flatnonzero((values < 0) | (values > 2))).size:
         row = int(strange[0])
-        raise InputError(f"{values[row]} is not a half-set: 1 or 2", where=table.cell(name, row))
+        where = table.cell(name, row)
+        raise InputError(f"{values[row]} is not a half-set", where=where, mend="give 1 or 2")
     return values

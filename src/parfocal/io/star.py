@@ -13,6 +13,7 @@ from gemmi import cif  # pyright: ignore[reportMissingModuleSource]
 from parfocal.errors import InputError
 from parfocal.io.files import replacing
 
+CHANGED = "the file was changed since it was read: run again"
 Block = Mapping[str, str | Sequence[str]]
 
 
@@ -50,7 +51,7 @@ class Table:
             tokens = self.text(name)
         if (row := next((r for r, t in enumerate(tokens) if not _is_number(t)), None)) is not None:
             where = self.cell(name, row)
-            raise InputError(f"{tokens[row]!r} is not a number", where=where)
+            raise InputError(f"{tokens[row]!r} is not a number", where=where, mend="correct it")
         return np.array(tokens, dtype=float)
 
     def finite(self, name: str) -> np.ndarray:
@@ -70,7 +71,8 @@ class Table:
         values = self.finite(name)
         if (broken := np.flatnonzero(values != np.rint(values))).size:
             where = self.cell(name, int(broken[0]))
-            raise InputError(f"{values[broken[0]]} is not a whole number", where=where)
+            what = f"{values[broken[0]]} is not a whole number"
+            raise InputError(what, where=where, mend="correct it")
         return values.astype(np.int64)
 
     def cell(self, name: str, row: int) -> str:
@@ -99,9 +101,10 @@ def _is_number(token: str) -> bool:
 def read_star(path: str | os.PathLike) -> dict[str, Table]:
     """Block name -> its Table. InputError if the file is missing or is not a STAR file."""
     try:
-        document = cif.read(str(path))
+        with open(path, "rb"):  # gemmi's own complaints are harder to read
+            document = cif.read(str(path))
     except OSError as error:
-        raise InputError(os.strerror(error.errno or 0), where=path) from None
+        raise InputError.of_system(error, Path(path)) from None
     except (ValueError, RuntimeError) as error:
         raise InputError(
             f"not a readable STAR file ({str(error).removeprefix(f'{path}:')})",
@@ -170,31 +173,46 @@ def edit_columns(
     keep: np.ndarray | None = None,
     where: object = "",
 ) -> bytes:
+    """The STAR file `text` with new tokens in some columns of one loop; see `edited`."""
+    return b"".join(edited(text, block, columns, keep=keep, where=where))
+
+
+def edited(
+    text: bytes,
+    block: str,
+    columns: Mapping[str, Sequence[str]],
+    *,
+    keep: np.ndarray | None = None,
+    where: object = "",
+) -> Iterator[bytes]:
     """The STAR file `text` with new tokens in some columns of one loop; every other byte stays.
 
     `columns` gives, by name, a token for each row of the loop of `block` that has those columns.
-    `keep`, a mask over the rows, leaves out the others. InputError if there is no such loop or
-    the number of tokens is not that of its rows.
+    `keep`, a mask over the rows, leaves out the others. In pieces, for there can be a million
+    rows. InputError if there is no such loop or the number of tokens is not that of its rows.
     """
     start, names = _find_loop(text, block, columns, where)
     order = sorted(columns, key=names.index)
-    rows = list(zip(*([_as_token(t).encode() for t in columns[n]] for n in order), strict=True))
+    n = len(columns[order[0]])
     pattern = _row_pattern([names.index(name) for name in order], len(names))
-    pieces, done, at = [text[:start]], start, start
-    for tokens, kept in zip(rows, [True] * len(rows) if keep is None else keep, strict=True):
+    yield text[:start]
+    done = at = start
+    rows = zip(*(columns[name] for name in order), strict=True)
+    for tokens, kept in zip(rows, [True] * n if keep is None else keep, strict=True):
         if not (row := pattern.match(text, at)):
-            raise InputError(f"data_{block} has fewer rows than {len(rows)}", where=where)
+            raise InputError(f"data_{block} has fewer rows than {n}", where=where, mend=CHANGED)
         at = row.end()
         if not kept:
-            pieces.append(text[done : row.start()])
+            yield text[done : row.start()]
             done = at
             continue
         for group, token in enumerate(tokens, 1):
-            pieces += (text[done : row.start(group)], token)
+            yield text[done : row.start(group)]
+            yield _as_token(token).encode()
             done = row.end(group)
     if pattern.match(text, at):
-        raise InputError(f"data_{block} has more rows than {len(rows)}", where=where)
-    return b"".join((*pieces, text[done:]))
+        raise InputError(f"data_{block} has more rows than {n}", where=where, mend=CHANGED)
+    yield text[done:]
 
 
 def _find_loop(text: bytes, block: str, columns, where) -> tuple[int, list[str]]:
@@ -213,7 +231,8 @@ def _find_loop(text: bytes, block: str, columns, where) -> tuple[int, list[str]]
             inside, names = word[5:] == block, None
         else:
             names = [] if inside and word.lower() == "loop_" else None
-    raise InputError(f"data_{block} has no loop with {', '.join(columns)}", where=where)
+    what = f"data_{block} has no loop with {', '.join(columns)}"
+    raise InputError(what, where=where, mend=CHANGED)
 
 
 def _row_pattern(positions: Sequence[int], width: int) -> re.Pattern[bytes]:

@@ -33,6 +33,18 @@ class OpticsSpectrum:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MethodSummary:
+    """One line of the table that compares the methods of a run."""
+
+    name: str
+    link: str  # to its page, from this one; empty for the page's own method
+    ok: int  # particles
+    median_error: float | None  # Å
+    change_sd: float | None  # Å
+    verdict: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class PageContent:
     """All that `render_page` shows. Texts are plain, not HTML: they are escaped."""
 
@@ -42,6 +54,7 @@ class PageContent:
     planes: Mapping[str, PlaneFit]  # by micrograph, as from `fit_planes`
     curves: tuple[CurveExample, ...] = ()
     spectra: tuple[OpticsSpectrum, ...] = ()
+    methods: tuple[MethodSummary, ...] = ()  # of the same run, this page's own included
     warnings: tuple[str, ...] = ()
     calibration_factor: float | None = None  # that the errors were multiplied by
     cpu_seconds: float | None = None  # of the whole run, all cores

@@ -22,6 +22,7 @@ from parfocal.report.content import (
 )
 from parfocal.report.figures import curve_figure, histogram_figure, overview_figure, spectrum_figure
 from parfocal.report.micrograph import MAX_PARTICLES, micrograph_figure
+from parfocal.run import held_out_gain
 
 MAX_MICROGRAPHS = 60  # drawn; every micrograph is in the overview and the table
 MISSING = "–"
@@ -70,10 +71,7 @@ def render_page(content: PageContent) -> str:
 def _tiles(content: PageContent, n_micrographs: int) -> list[Tile]:
     estimates = content.estimates
     ok, n = estimates.ok(), len(estimates)
-    change, error, gain = (
-        column[ok]
-        for column in (estimates.defocus_change, estimates.defocus_error, estimates.held_out_gain)
-    )
+    change, error = estimates.defocus_change[ok], estimates.defocus_error[ok]
     share = math.floor(1000 * len(change) / n) / 10 if n else math.nan  # 99.99 % is not 100 %
     mean = _number(_of(np.mean, change), "+.0f", "Å")
     tiles = [
@@ -82,10 +80,10 @@ def _tiles(content: PageContent, n_micrographs: int) -> list[Tile]:
         Tile("median error", _number(_of(np.median, error), ".0f", "Å"), "one standard deviation"),
         Tile("sd of change", _number(_of(np.std, change), ".0f", "Å"), f"about a mean of {mean}"),
     ]
-    gain = gain[np.isfinite(gain)]
-    if len(gain):
-        note = f"± {np.std(gain) / math.sqrt(len(gain)):.2g} nats a particle, against the input"
-        tiles.append(Tile("held-out gain", f"{np.mean(gain):+.2g}", note))
+    gain, gain_error = held_out_gain(estimates)
+    if math.isfinite(gain):
+        note = f"± {gain_error:.2f} nats a particle, against the input"
+        tiles.append(Tile("held-out gain", f"{gain:+.2f}", note))
     if content.calibration_factor is not None:
         note = "multiplies the errors; 1 = as computed"
         tiles.append(Tile("calibration factor", f"{content.calibration_factor:.2f}", note))

@@ -1,5 +1,8 @@
 """The page of a run: picks what to show of it and hands that to the page."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 
 from parfocal.curves import scaled_curves
@@ -7,17 +10,16 @@ from parfocal.estimates import Status
 from parfocal.evidence import Evidence
 from parfocal.grid import Fold
 from parfocal.particles import Particles
-from parfocal.report.content import CurveExample, OpticsSpectrum, PageContent
+from parfocal.report.content import CurveExample, MethodSummary, OpticsSpectrum, PageContent
 from parfocal.report.page import render_page
 from parfocal.run import MethodResult, Run
 
 FINE = 401  # points of a curve that is drawn
 
 
-def run_page(run: Run) -> str:
-    """HTML of a run's report, on its first method."""
-    name, result = next(iter(run.results.items()))
-    info = run.info
+def run_page(run: Run, name: str) -> str:
+    """HTML of a run's report on method `name`."""
+    result, info = run.results[name], run.info
     source = run.inputs.particles.source
     sections = {
         "Settings": {**info["settings"], **result.estimates.settings},
@@ -33,12 +35,31 @@ def run_page(run: Run) -> str:
         planes=result.planes,
         curves=_examples(run.inputs.particles, run.evidence, result),
         spectra=_spectra(run.inputs.particles, run.evidence),
-        warnings=run.inputs.warnings,
-        calibration_factor=run.info["methods"][name].get("error_factor"),
+        methods=_methods(run, name),
+        warnings=tuple(info["warnings"]),
+        calibration_factor=info["methods"][name].get("error_factor"),
         cpu_seconds=info["timings"]["cpu_s"],
         run=sections,
     )
     return render_page(content)
+
+
+def _methods(run: Run, here: str) -> tuple[MethodSummary, ...]:
+    folder = run.page_file(here).parent
+    summaries = []
+    for name, facts in run.info["methods"].items():
+        link = Path(os.path.relpath(run.page_file(name), folder)).as_posix()
+        summaries.append(
+            MethodSummary(
+                name=name,
+                link="" if name == here else link,
+                ok=facts["counts"]["ok"],
+                median_error=facts["median_error"],
+                change_sd=facts["change_sd"],
+                verdict=run.info["verdict"][name]["text"],
+            )
+        )
+    return tuple(summaries)
 
 
 def _plane_sentence(result: MethodResult) -> str:

@@ -62,7 +62,9 @@ class Scene:
         for name in (*not_negative.split(), *positive.split()):
             value = getattr(self, name)
             if not math.isfinite(value) or value < 0 or (value == 0 and name in positive.split()):
-                raise InputError(f"{name} = {value} is not possible", where="scene")
+                what = f"{name} = {value} is not possible"
+                least = "above 0" if name in positive.split() else "0 or more"
+                raise InputError(what, where="scene", mend=f"choose a number {least}")
         field = min(self.micrograph_size) * self.micrograph_pixel_size
         rules = (
             ("sheets", self.sheets in (0, 1, 2), "choose 0, 1 or 2"),
@@ -94,4 +96,4 @@ class Scene:
                 magnification=self.magnification,
             )
         except ValueError as error:
-            raise InputError(str(error), where="scene") from error
+            raise InputError(str(error), where="scene", mend="choose another value") from error

@@ -55,15 +55,19 @@ def read_structure(path) -> Atoms:
     factors of the file are not used.
     """
     try:
-        structure = gemmi.read_structure(str(Path(path)))
-    except (OSError, RuntimeError, ValueError) as error:
+        with open(path, "rb"):  # gemmi's own complaints are harder to read
+            structure = gemmi.read_structure(str(Path(path)))
+    except OSError as error:
+        raise InputError.of_system(error, Path(path)) from error
+    except (RuntimeError, ValueError) as error:
         raise InputError(str(error), where=path, mend="give a PDB or mmCIF file") from error
     structure.remove_alternative_conformations()
     structure.remove_hydrogens()
     structure.remove_waters()
     found = [site.atom for site in structure[0].all()] if len(structure) else []
     if not found:
-        raise InputError("no atoms but hydrogens and waters", where=path)
+        what = "no atoms but hydrogens and waters"
+        raise InputError(what, where=path, mend="give a file of a whole protein complex")
     return centred([a.pos.tolist() for a in found], [a.element.atomic_number for a in found])
 
 
@@ -75,5 +79,6 @@ def form_factor(atomic_number: int, s) -> np.ndarray:
     """
     table = gemmi.Element(atomic_number).c4322
     if table is None or atomic_number == 0:  # gemmi takes an unknown element for oxygen
-        raise InputError(f"no electron scattering factor for atomic number {atomic_number}")
+        what = f"no electron scattering factor for atomic number {atomic_number}"
+        raise InputError(what, where="structure", mend="remove such atoms")
     return np.exp(np.multiply.outer(np.asarray(s) / -4, table.b)) @ table.a

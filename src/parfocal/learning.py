@@ -1,0 +1,106 @@
+"""Empirical Bayes: what a data set says of its ice, before any one particle is asked."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import minimize, minimize_scalar
+
+from parfocal.layer import Heights, Layer, fit_layer, posterior
+
+ROUNDS = 10
+LEAST_WIDTH, LEAST_SLOPE = 1.0, 1e-5  # Å, Å per Å: as good as none
+KINDS = ("two sheets", "slab")
+KIND_COST = 6.0  # nats of evidence that one more parameter must bring, some ln n
+
+
+class Micrograph(NamedTuple):
+    """One micrograph's particles, as the layer sees them."""
+
+    curves: np.ndarray  # (m, c) log-likelihood
+    place: np.ndarray  # (m, 3), from `layer.design`
+
+
+def learn(micrographs: Sequence[Micrograph], grid, start: Layer, *, heights: bool = True) -> Layer:
+    """Widths of the layer by expectation-maximisation from `start`, over all `micrographs`.
+
+    What starts at its least stays there, so a plane without heights is learned from a `start` whose
+    width is LEAST_WIDTH. With `heights`, two sheets and a slab are tried against the single sheet.
+    """
+    layer = start
+    for _ in range(ROUNDS):
+        layer = _one_round(micrographs, grid, layer)
+    if not heights:
+        return layer
+    layer, single = _best_width(micrographs, grid, layer)
+    others = [_other_kind(micrographs, grid, layer, kind) for kind in KINDS]
+    best, best_evidence = max(others, key=lambda found: found[1])
+    return best if best_evidence > single + KIND_COST else layer
+
+
+def evidence(micrographs: Sequence[Micrograph], grid, layer: Layer) -> float:
+    """ln evidence of the layer [nats], by Laplace's approximation over each micrograph's plane."""
+    return sum(fit_layer(m.curves, grid, m.place, layer).log_evidence for m in micrographs)
+
+
+def _one_round(micrographs, grid, layer):
+    """One step of EM for one Gaussian sheet, the share of wrong particles and the planes."""
+    width, slope = layer.heights.width, np.array(layer.plane.slope)
+    square = right = offset = tilt = count = 0.0
+    for m in micrographs:
+        fit = fit_layer(m.curves, grid, m.place, layer)
+        _, inside = posterior(m.curves, grid, fit, layer)
+        trusted = inside.sum(axis=1)
+        # δ = μ + z: of its distance from the cavity's μ, the height's share is z
+        share = width**2 / (width**2 + fit.cavity_variance)
+        apart = np.sum(inside * (grid - fit.cavity_mean[:, None]) ** 2, axis=1)
+        square += np.sum(share**2 * apart + trusted * share * fit.cavity_variance)
+        right += trusted.sum()
+        count += len(trusted)
+        variance = np.diag(fit.covariance)
+        offset += fit.coefficients[0] ** 2 + variance[0]
+        tilt += np.sum((fit.coefficients[1:] - slope) ** 2 + variance[1:]) / 2
+    n = len(micrographs)
+    heights, plane = layer.heights, layer.plane
+    if heights.width > LEAST_WIDTH:
+        width = max(LEAST_WIDTH * 1.001, float(np.sqrt(square / right)))
+        heights = replace(heights, width=width, wrong=float(np.clip(1 - right / count, 1e-3, 0.5)))
+    plane = replace(plane, offset_sd=max(LEAST_WIDTH, float(np.sqrt(offset / n))))
+    if plane.slope_sd > LEAST_SLOPE:
+        plane = replace(plane, slope_sd=max(LEAST_SLOPE * 1.001, float(np.sqrt(tilt / n))))
+    return Layer(heights=heights, plane=plane)
+
+
+def _best_width(micrographs, grid, layer):
+    """(layer, evidence) with the single sheet's best width: EM creeps where that is near nothing."""
+
+    def as_layer(log_width):
+        heights = replace(layer.heights, width=float(np.exp(log_width)))
+        return replace(layer, heights=heights)
+
+    found = minimize_scalar(
+        lambda log_width: -evidence(micrographs, grid, as_layer(log_width)),
+        bounds=(np.log(LEAST_WIDTH), np.log(2 * layer.heights.width)),
+        method="bounded",
+        options={"xatol": 0.05, "maxiter": 12},
+    )
+    return as_layer(found.x), -float(found.fun)
+
+
+def _other_kind(micrographs, grid, layer, kind):
+    """(layer, evidence) of the best width and distance of another kind of layer."""
+    spread = layer.heights.width
+
+    def as_layer(logs):
+        width, distance = np.exp(np.clip(logs, np.log(5.0), np.log(5000.0)))
+        heights = Heights(kind=kind, width=width, distance=distance, wrong=layer.heights.wrong)
+        return replace(layer, heights=heights)
+
+    found = minimize(
+        lambda logs: -evidence(micrographs, grid, as_layer(logs)),
+        np.log([0.5 * spread, 1.7 * spread]),  # of about the same variance as the single sheet
+        method="Nelder-Mead",
+        options={"xatol": 0.05, "fatol": 0.1, "maxfev": 30},
+    )
+    return as_layer(found.x), -float(found.fun)

@@ -1,0 +1,253 @@
+"""What must hold for every method, on every scene. A new method gets this by being in the table."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from parfocal.estimates import DefocusEstimates, Status
+from parfocal.estimators import ESTIMATORS
+from parfocal.evidence import Evidence, gather
+from parfocal.particles import ImageError, Particles
+from parfocal.reference import map_reference
+from parfocal.simulate import Scene, simulate
+
+BASE = Scene(
+    particles=96,
+    micrographs=4,
+    box=48,
+    pixel_size=2.2,
+    residues=250,
+    snr=0.3,
+    defocus=(8_000.0, 12_000.0),
+)
+SCENES = {
+    "even_ice": {"ice_tilt": 0.0, "height_scatter": 40.0},
+    "tilted_ice": {"ice_tilt": 20.0},
+    "two_sheets": {"sheets": 2, "ice_thickness": 500.0, "height_scatter": 30.0},
+    "wrong_prior": {"defocus_error": 400.0},
+    "astigmatic": {"astigmatism": 1500.0, "spherical_aberration": 0.01, "voltage": 200.0},
+    "aberrated": {
+        "beam_tilt": (1.0, -0.5),
+        "even_zernike": (0.0, 0.0, 0.0, 10.0),
+        "magnification": (1.02, 0.01, 0.01, 0.99),
+        "phase_shift": 70.0,
+    },
+    "coloured_noise": {"noise": "coloured"},
+    "faint": {"snr": 0.01},
+    "broken_images": {"ice_tilt": 20.0},
+}
+BROKEN = {  # row -> what its image raises, or holds
+    2: ImageError("the stack ends here"),
+    30: np.nan,
+    31: np.inf,
+    95: 0.0,  # constant
+}
+VARIED = ("broken_images",)  # the scenes whose input is varied too
+
+
+class Case(NamedTuple):
+    """A data set as a method meets it, and the truth about it."""
+
+    name: str
+    particles: Particles
+    images: object
+    reference: object
+    evidence: Evidence
+    true_change: np.ndarray
+
+
+class Pictures:
+    """Images of some rows, times a factor; those that are BROKEN fail."""
+
+    def __init__(self, images, rows=None, factor=1.0, broken=False):
+        self.images, self.factor, self.broken = images, factor, BROKEN if broken else {}
+        self.rows = np.arange(BASE.particles) if rows is None else rows
+
+    def read_into(self, row, out):
+        here = int(self.rows[row])
+        self.images.read_into(here, out)
+        fault = self.broken.get(here)
+        if isinstance(fault, Exception):
+            raise fault
+        if fault == 0:
+            out[...] = 0.1
+        elif fault is not None:
+            out[5, 7] = fault
+        out *= np.float32(self.factor)
+
+
+def images_of(case, **changes):
+    return Pictures(case.images, broken=case.name == "broken_images", **changes)
+
+
+@pytest.fixture(scope="module")
+def cases():
+    """Scene name -> Case, each made when it is first asked for."""
+    made = {}
+
+    def case(name):
+        if name not in made:
+            simulation = simulate(replace(BASE, **SCENES[name]), np.random.default_rng(1))
+            reference = map_reference(simulation.map, pixel_size=BASE.pixel_size)
+            particles = simulation.particles
+            true_change = simulation.truth.defocus - particles.defocus
+            case = Case(name, particles, simulation.images, reference, None, true_change)
+            made[name] = case._replace(evidence=gather(particles, images_of(case), reference))
+        return made[name]
+
+    return case
+
+
+@pytest.fixture(scope="module")
+def solved(cases):
+    """(estimator, scene name) -> estimates, each made once."""
+    made = {}
+
+    def estimates(estimator, name) -> DefocusEstimates:
+        if (estimator.name, name) not in made:
+            case = cases(name)
+            made[estimator.name, name] = estimator.estimate(case.particles, case.evidence)
+        return made[estimator.name, name]
+
+    return estimates
+
+
+every_method = pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=lambda e: e.name)
+every_scene = pytest.mark.parametrize("scene", SCENES)
+some_scenes = pytest.mark.parametrize("scene", VARIED)
+
+
+def assert_same(estimates, expected, share):
+    """Status, gain, change and error agree, the change within a `share` of its error."""
+    moved = np.abs(estimates.defocus_change - expected.defocus_change) / expected.defocus_error
+    both = estimates.ok() & expected.ok()
+    assert np.mean(estimates.status != expected.status) <= (share > 0.01) * 0.03
+    assert moved[both].max() <= share
+    np.testing.assert_allclose(
+        estimates.defocus_error[both], expected.defocus_error[both], rtol=max(share, 1e-6)
+    )
+
+
+@every_scene
+@every_method
+def test_rows_are_the_particles_in_their_order(estimator, scene, cases, solved):
+    particles, estimates = cases(scene).particles, solved(estimator, scene)
+    for name in ("particle_id", "micrograph", "coordinate_x", "coordinate_y"):
+        np.testing.assert_array_equal(getattr(estimates, name), getattr(particles, name))
+    np.testing.assert_array_equal(estimates.defocus_prior, particles.defocus)
+    assert estimates.method == estimator.name
+    assert estimates.settings["search_range"] == cases(scene).evidence.change_max
+
+
+@every_scene
+@every_method
+def test_values_errors_and_statuses_make_sense(estimator, scene, cases, solved):
+    estimates, limit = solved(estimator, scene), cases(scene).evidence.change_max
+    ok = estimates.ok()
+    assert np.isin(estimates.status, list(Status)).all()
+    assert (np.abs(estimates.defocus_change) <= limit).all()
+    assert (estimates.defocus_change[~ok] == 0).all()
+    assert (estimates.defocus_error[ok] > 0).all()
+    assert np.isfinite(estimates.defocus_error[ok]).all()
+    assert np.isfinite(estimates.held_out_gain[ok]).all()
+    seen = (estimates.status != Status.NON_FINITE) & (estimates.status != Status.NOT_READ)
+    np.testing.assert_array_equal(np.isfinite(estimates.defocus_error), seen)
+    assert (estimates.defocus_error[seen] < 2 * limit).all()
+
+
+@every_scene
+@every_method
+def test_estimates_are_nearer_to_the_truth_than_the_input_and_honest_about_it(
+    estimator, scene, cases, solved
+):
+    """Also of particles that are not ok: their error says how far the truth may be."""
+    estimates, truth = solved(estimator, scene), cases(scene).true_change
+    seen = np.isfinite(estimates.defocus_error)
+    wrong = (estimates.defocus_change - truth)[seen]
+    pull = wrong / estimates.defocus_error[seen]
+    n = BASE.micrographs if scene == "faint" else seen.sum()  # there a micrograph shares its error
+    assert np.mean(pull**2) < 1 + 5 * np.sqrt(2 / n)
+    assert np.sqrt(np.mean(wrong**2)) < np.sqrt(np.mean(truth[seen] ** 2)) or scene == "faint"
+    if scene not in ("faint", "broken_images"):
+        assert estimates.ok().mean() > 0.9
+        assert np.mean(pull**2) > 1 - 5 * np.sqrt(2 / n)
+
+
+@every_method
+def test_broken_images_are_told_apart_and_keep_their_prior(estimator, solved):
+    estimates = solved(estimator, "broken_images")
+    found = {row: estimates.status[row] for row in BROKEN}
+    bad = Status.NON_FINITE
+    assert found == {2: Status.NOT_READ, 30: bad, 31: bad, 95: bad}
+    rows = list(BROKEN)
+    assert (estimates.defocus_change[rows] == 0).all()
+    assert np.isnan(estimates.defocus_error[rows]).all()
+    others = np.delete(estimates.status, rows)
+    assert not np.isin(others, [Status.NON_FINITE, Status.NOT_READ]).any()
+    assert np.mean(others == Status.OK) > 0.9
+
+
+@some_scenes
+@every_method
+def test_the_same_twice_and_nothing_that_came_in_is_touched(estimator, scene, cases, solved):
+    case, expected = cases(scene), solved(estimator, scene)
+    columns = {name: column.copy() for name, column in case.particles.columns().items()}
+    sums = [spectra.sums.copy() for _, spectra, _ in case.evidence.batches()]
+    assert_same(estimator.estimate(case.particles, case.evidence), expected, share=0)
+    for name, column in case.particles.columns().items():
+        np.testing.assert_array_equal(column, columns[name])
+    for before, (_, spectra, _) in zip(sums, case.evidence.batches(), strict=True):
+        np.testing.assert_array_equal(spectra.sums, before)
+
+
+@some_scenes
+@every_method
+def test_the_images_unit_does_not_matter(estimator, scene, cases, solved):
+    case = cases(scene)
+    evidence = gather(case.particles, images_of(case, factor=1e3), case.reference)
+    estimates = estimator.estimate(case.particles, evidence)
+    assert_same(estimates, solved(estimator, scene), share=1e-3)
+
+
+@some_scenes
+@every_method
+def test_another_order_of_particles_is_the_same_in_that_order(estimator, scene, cases, solved):
+    case, expected = cases(scene), solved(estimator, scene)
+    rows = np.random.default_rng(2).permutation(len(case.particles))
+    particles = case.particles.take(rows)
+    evidence = gather(particles, images_of(case, rows=rows), case.reference)
+    columns = {name: column[rows] for name, column in expected.columns().items()}
+    assert_same(estimator.estimate(particles, evidence), replace(expected, **columns), share=0.01)
+
+
+@some_scenes
+@every_method
+def test_half_of_the_micrographs_alone_are_nearly_the_same(estimator, scene, cases, solved):
+    """What is learned from the whole set, noise and widths, is learned from fewer."""
+    case, expected = cases(scene), solved(estimator, scene)
+    rows = np.flatnonzero(np.isin(case.particles.micrograph, case.particles.micrograph[[0, -1]]))
+    assert 0 < len(rows) < len(case.particles)
+    particles = case.particles.take(rows)
+    evidence = gather(particles, images_of(case, rows=rows), case.reference)
+    columns = {name: column[rows] for name, column in expected.columns().items()}
+    assert_same(estimator.estimate(particles, evidence), replace(expected, **columns), share=0.5)
+
+
+@some_scenes
+@every_method
+def test_the_answer_does_not_lean_on_the_input(estimator, scene, cases, solved):
+    """All defoci on file 150 Å higher: the same defoci come out."""
+    case, expected = cases(scene), solved(estimator, scene)
+    higher = replace(
+        case.particles,
+        defocus_u=case.particles.defocus_u + 150,
+        defocus_v=case.particles.defocus_v + 150,
+    )
+    evidence = gather(higher, images_of(case), case.reference)
+    estimates = estimator.estimate(higher, evidence)
+    ok = estimates.ok() & expected.ok()
+    moved = (estimates.defocus - expected.defocus)[ok] / expected.defocus_error[ok]
+    assert abs(moved.mean()) < 0.1
+    assert np.abs(moved).max() < 0.7

@@ -1,0 +1,149 @@
+"""Method `profile`: the factor that the folds ask of the errors, and the verdict on a peak."""
+
+import numpy as np
+import pytest
+
+from parfocal.estimates import Status
+from parfocal.estimators import Profile
+from parfocal.estimators.profile import FACTOR_PRIOR, error_factor, judge
+from parfocal.evidence import gather
+from parfocal.likelihood import Peaks
+from parfocal.simulate.noise import Noise
+
+from .conftest import SMALL, NoiseOnly, make_case
+
+
+def draw(sd, n, seed=0):
+    return np.random.default_rng(seed).normal(0, sd, n)
+
+
+@pytest.mark.parametrize("sd", [1.0, 1.2, 1.5, 2.0])
+def test_the_factor_is_the_spread_of_many_pulls(sd):
+    factor, error = error_factor(draw(sd, 20_000))
+    cut = np.sqrt(np.mean(np.minimum(np.abs(draw(sd, 10**6, seed=1)), 4) ** 2))  # pulls end at 4
+    assert factor == pytest.approx(max(1, cut), abs=4 * error + 0.005)
+    assert error == pytest.approx(cut / np.sqrt(2 * 20_000), rel=0.3)
+
+
+def test_the_factors_error_is_that_of_its_repeats():
+    factors, errors = np.array([error_factor(draw(1.5, 20_000, seed)) for seed in range(60)]).T
+    assert errors.mean() == pytest.approx(factors.std(), rel=0.3)
+
+
+@pytest.mark.parametrize("pulls", [[], [3.0], [np.nan, np.nan], [np.nan, 2.0]])
+def test_without_two_pulls_there_is_no_factor(pulls):
+    assert error_factor(np.array(pulls)) == (1.0, FACTOR_PRIOR)
+
+
+def test_few_pulls_hardly_move_it():
+    for seed in range(20):
+        assert 1 <= error_factor(draw(1.5, 10, seed))[0] < 1.1
+
+
+@pytest.mark.parametrize("sd", [1e-3, 0.5, 0.9])
+def test_errors_are_never_made_smaller(sd):
+    assert error_factor(draw(sd, 5000))[0] == 1
+
+
+def test_a_few_wrong_particles_do_not_set_it():
+    pulls = np.concatenate([draw(1.0, 2000), np.full(20, 1e6)])
+    assert error_factor(pulls)[0] < 1.09  # 1 % at the cut of 4: √(1 + 0.16)
+
+
+def make_peaks(**changes):
+    """One good peak of 30 Å, 9 nats above its rival."""
+    settings = {
+        "change": 10.0,
+        "value": 50.0,
+        "error": 30.0,
+        "error_at_prior": 40.0,
+        "spread": 30.0,
+        "rival": 9.0,
+        "edge": False,
+    }
+    return Peaks(**{name: np.array([value]) for name, value in (settings | changes).items()})
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({}, Status.OK),
+        ({"rival": np.inf}, Status.OK),
+        ({"rival": 1.9}, Status.MULTIMODAL),
+        ({"rival": 2.1}, Status.OK),
+        ({"edge": True}, Status.AT_BOUND),
+        ({"edge": True, "rival": 0.0}, Status.AT_BOUND),
+        ({"spread": 1000 / np.sqrt(3)}, Status.FLAT),
+        ({"spread": 1000 / np.sqrt(3), "edge": True, "rival": 0.0}, Status.FLAT),
+        ({"spread": 400.0}, Status.OK),
+    ],
+)
+def test_a_peak_is_judged(changes, status):
+    assert judge(make_peaks(**changes), 1000.0) == [status]
+
+
+@pytest.fixture(scope="module")
+def estimates(small):
+    return Profile().estimate(small.particles, small.evidence)
+
+
+def test_estimates_are_right_within_their_errors(small, estimates):
+    ok = estimates.ok()
+    assert ok.mean() > 0.98
+    pull = (estimates.defocus_change - small.true_change)[ok] / estimates.defocus_error[ok]
+    assert abs(pull.mean()) < 4 / np.sqrt(ok.sum())
+    assert abs(pull.std() - 1) < 4 / np.sqrt(2 * ok.sum())
+    bound = small.simulation.truth.cramer_rao[ok]
+    assert np.median(estimates.defocus_error[ok] / bound) == pytest.approx(1, abs=0.1)
+
+
+def test_the_gain_is_what_the_held_out_fold_says_of_a_true_error(small, estimates):
+    """Half of (true change / error)² for each half of the data, less what fitting costs."""
+    ok = estimates.ok()
+    expected = ((small.true_change / estimates.defocus_error) ** 2 / 2)[ok]
+    gain = estimates.held_out_gain[ok]
+    slope = np.sum(gain * expected) / np.sum(expected**2)
+    assert 0.5 < slope < 1.1  # curves are no parabolas so far out, and the guard's pixels are left
+    assert (gain[expected > 10] > 0).mean() > 0.95
+
+
+def test_of_right_defoci_the_held_out_fold_says_so():
+    case = make_case(seed=4, defocus_error=0.0, height_scatter=0.0, ice_tilt=0.0, particles=200)
+    gain = Profile().estimate(case.particles, case.evidence).held_out_gain
+    assert -2.5 < gain.mean() < -0.5  # each fold loses its own error's half nat or so in the other
+
+
+def test_a_true_change_beyond_the_range_is_not_taken_for_an_estimate():
+    """All true changes lie near 600 Å, and the search ends at 300."""
+    case = make_case(seed=5, particles=60, micrographs=1, ice_tilt=0.0, height_scatter=20.0)
+    prior = case.simulation.truth.defocus - 600 - case.particles.defocus
+    particles = shifted(case.particles, prior)
+    evidence = gather(particles, case.simulation.images, case.reference, change_max=300.0)
+    estimates = Profile().estimate(particles, evidence)
+    bound = estimates.status == Status.AT_BOUND
+    assert bound.mean() > 0.9
+    assert (estimates.defocus_change[bound] == 0).all()
+    assert (estimates.defocus_error[bound] > 100).all()
+    assert (np.abs(estimates.defocus_change) <= 300).all()
+
+
+def shifted(particles, change):
+    """Particles with their defocus changed."""
+    columns = {"defocus_u": particles.defocus_u + change, "defocus_v": particles.defocus_v + change}
+    return type(particles)(**{**vars(particles), **columns})
+
+
+def test_images_without_noise_are_the_easiest():
+    """Where nothing but the model's own error is left, of a few Å."""
+    case = make_case(snr=1e6, particles=40, micrographs=1)
+    estimates = Profile().estimate(case.particles, case.evidence)
+    assert estimates.ok().all()
+    assert np.abs(estimates.defocus_change - case.true_change).max() < 20
+
+
+def test_images_without_particles_are_flat_or_at_least_not_sharp(small):
+    images = NoiseOnly(Noise(kind="white", size=SMALL.box, pixel_size=SMALL.pixel_size))
+    evidence = gather(small.particles, images, small.reference)
+    estimates = Profile().estimate(small.particles, evidence)
+    assert (estimates.status == Status.FLAT).mean() > 0.9
+    assert (estimates.defocus_error > 300).all()
