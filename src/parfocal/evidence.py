@@ -11,7 +11,7 @@ from parfocal.estimates import Status
 from parfocal.folds import fold_difference_variance
 from parfocal.grid import SpectraGrid, padded_size, spectra_grid
 from parfocal.likelihood import NoiseModel, change_grid
-from parfocal.particles import INCOMPLETE, ImageError, Images, Particles
+from parfocal.particles import ImageError, Images, Particles
 from parfocal.reference import Reference
 from parfocal.spectra import spectra_of, views_of
 
@@ -122,12 +122,13 @@ def lay_grids(
     `padding` is the size of the padded image over the box; None picks the smallest that holds the
     delocalisation of every frequency that carries weight.
     """
-    grids = {}
+    grids, usable = {}, particles.faults() == ""
     for group in np.unique(particles.optics_group):
         optics = particles.optics[group]
         k_max = min(reference.k_max, optics.nyquist)
         if padding is None:
-            defocus = np.abs(particles.defocus[particles.optics_group == group]).max()
+            here = usable & (particles.optics_group == group)
+            defocus = np.abs(particles.defocus[here]).max(initial=0)
             radius = float(reference.radius.max())
             size = padded_size(optics, defocus_max=defocus + change_max, radius=radius, k_max=k_max)
         else:
@@ -141,7 +142,7 @@ def chunk_spectra(
 ) -> ChunkSpectra:
     """The pass over one chunk. A particle whose image fails is noted, with the reason."""
     here = particles.take(chunk.rows)
-    complete = here.complete()
+    faults = here.faults()
     m, box = len(chunk.rows), grid.optics.image_size
     sums = np.zeros((m, 3, grid.bins, 8), dtype=np.float32)
     status, reason = np.zeros(m, dtype=int), np.full(m, "", dtype=object)
@@ -153,8 +154,8 @@ def chunk_spectra(
                 status[i] = Status.NOT_READ
                 images.read_into(int(row), image)
                 status[i] = Status.NON_FINITE
-                if not complete[i]:
-                    raise ImageError(INCOMPLETE)
+                if faults[i]:
+                    raise ImageError(faults[i])
                 found = spectra_of(image, views, i, reference.volume(int(here.half_set[i])), grid)
                 if not np.isfinite(found).all():
                     raise ImageError("pixels too large to be squared")

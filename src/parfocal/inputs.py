@@ -10,7 +10,7 @@ from parfocal.errors import InputError
 from parfocal.io import StackImages, check_stacks, read_map, read_particles
 from parfocal.io.star import read_star
 from parfocal.losses import Loss, losses_of
-from parfocal.particles import INCOMPLETE, Images, Particles
+from parfocal.particles import Images, Particles
 from parfocal.reference import Reference, half_map_reference, map_reference
 
 NAMES = {"half_map_1": "half-map 1", "half_map_2": "half-map 2", "map": "map", "mask": "mask"}
@@ -79,20 +79,23 @@ def read_inputs(
     particles = read_particles(particles_file, passthrough, ignore)
     _check_particles(particles, half_maps=reference_files.half_maps is not None)
     reference = read_reference(reference_files, particles)
-    reason = check_stacks(particles)
+    unread = check_stacks(particles)
+    reason = np.where(unread == "", particles.faults(), unread)
+    losses = losses_of(particles, reason)
     if (reason != "").all():
         raise InputError(
-            f"no particle image can be read: {losses_of(particles, reason)[0]}",
+            f"none of {len(particles)} particles can be used: {losses[0]}",
             where=particles.source or "",
-            mend="run in the project's folder, or put the stacks where the particle file says",
+            mend="run in the project's folder, or put the stacks where the particle file says"
+            if (unread != "").all()
+            else "check the job that wrote this file",
         )
-    reason[(reason == "") & ~particles.complete()] = INCOMPLETE
     return Inputs(
         particles=particles,
         images=StackImages(particles),
         reference=reference,
         warnings=_warnings(particles, ignore),
-        losses=losses_of(particles, reason),
+        losses=losses,
     )
 
 
@@ -104,6 +107,8 @@ def _warnings(particles: Particles, ignore: Collection[str]) -> tuple[str, ...]:
             f"{repeats} of {len(particles)} particles share the image of another one: errors of "
             "means and verdicts count them as independent, and are too small"
         )
+    if overfocus := int((particles.defocus < 0).sum()):
+        lines.append(f"defocus is negative in {overfocus} particles: underfocus is positive here")
     return tuple(lines)
 
 
@@ -158,6 +163,9 @@ def _check_particles(particles, *, half_maps):
             mend="give the particles of a finished 3D refinement; of cryoSPARC it may take "
             "--passthrough too",
         )
+    if not particles.defocus_u.any() and not particles.defocus_v.any():
+        mend = "estimate the CTF of the micrographs first (CTFFIND, Gctf, Patch CTF)"
+        raise InputError("defocus is 0 in all particles", where=source, mend=mend)
     unknown = int((particles.half_set == 0).sum())
     if half_maps and unknown:
         raise InputError(

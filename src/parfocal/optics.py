@@ -26,19 +26,21 @@ class Optics:
     magnification: tuple[float, float, float, float] = IDENTITY  # m00 m01 m10 m11
 
     def __post_init__(self) -> None:
-        rules = (
+        cs, box = self.spherical_aberration, self.image_size
+        zernike = (*self.odd_zernike, *self.even_zernike)
+        stretch = np.subtract(self.magnification, IDENTITY)
+        rules = (  # a value that is not a number breaks them too
             ("voltage [kV]", self.voltage, 10 <= self.voltage <= 3000),
-            (
-                "spherical_aberration [mm]",
-                self.spherical_aberration,
-                abs(self.spherical_aberration) < 100,
-            ),
+            ("spherical_aberration [mm]", cs, abs(cs) < 100),
             ("amplitude_contrast", self.amplitude_contrast, 0 <= self.amplitude_contrast <= 1),
             ("pixel_size [Å]", self.pixel_size, 0.05 < self.pixel_size < 100),
-            ("image_size [px]", self.image_size, self.image_size >= 8 and self.image_size % 2 == 0),
+            ("image_size [px]", box, 8 <= box < 65536 and box % 2 == 0),
+            ("beam_tilt [mrad]", self.beam_tilt, (np.abs(self.beam_tilt) < 100).all()),
+            ("Zernike coefficients", zernike, np.isfinite(zernike).all()),
+            ("magnification", self.magnification, (np.abs(stretch) < 0.5).all()),
         )
         for name, value, holds in rules:
-            if not (math.isfinite(value) and holds):
+            if not holds:
                 raise ValueError(f"{name} = {value} is not possible in optics group {self.name!r}")
 
     @property

@@ -23,7 +23,7 @@ FLOAT_COLUMNS = (
 )
 
 
-INCOMPLETE = "pose, shift or defocus is not a number"
+FARTHEST_DEFOCUS = 2e5  # Å; a fit of the CTF that gave more has failed
 
 
 class ImageError(Exception):
@@ -87,10 +87,18 @@ class Particles:
         """The particles of `rows` (indices or a mask), in that order."""
         return replace(self, **{name: column[rows] for name, column in self.columns().items()})
 
-    def complete(self) -> np.ndarray:
-        """(n,) mask: pose, shift and CTF are all numbers. Others cannot be used; see INCOMPLETE."""
-        needed = [getattr(self, name) for name in FLOAT_COLUMNS if "coordinate" not in name]
-        return np.logical_and.reduce(np.isfinite(needed))
+    def faults(self) -> np.ndarray:
+        """(n,) str: why a particle cannot be used, whatever its image; empty where it can."""
+        used = [getattr(self, name) for name in FLOAT_COLUMNS if "coordinate" not in name]
+        half_box = np.array([o.image_size * o.pixel_size / 2 for o in self.optics])
+        shift = np.maximum(np.abs(self.origin_x), np.abs(self.origin_y))
+        defocus = np.maximum(np.abs(self.defocus_u), np.abs(self.defocus_v))
+        cases = {
+            "pose, shift or CTF is not a number": ~np.isfinite(used).all(axis=0),
+            "defocus beyond 20 µm": defocus > FARTHEST_DEFOCUS,
+            "shifted out of its box": shift > half_box[self.optics_group],
+        }
+        return np.select(list(cases.values()), list(cases), "").astype(object)
 
     @property
     def defocus(self) -> np.ndarray:

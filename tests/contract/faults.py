@@ -227,7 +227,7 @@ PARTICLE_FILES = (
     Case(
         "all stacks missing",
         "particles.star",
-        "no particle image can be read: 72 particles: stack cannot be read: No such file",
+        "none of 72 particles can be used: 72 particles: stack cannot be read: No such file",
         lambda: shutil.rmtree("particles"),
     ),
     Case(
@@ -248,6 +248,24 @@ PARTICLE_FILES = (
         "72 particles: image of 48 × 48 px where the box is 50",
         both(of_optics(rlnImageSize="50"), of_map("map.mrc", lambda m: np.pad(m, 1))),
         MAP,
+    ),
+    Case(
+        "all shifted out of the box",
+        "particles.star",
+        "none of 72 particles can be used: 72 particles: shifted out of its box",
+        of_particles(rlnOriginXAngst="500"),
+    ),
+    Case(
+        "without CTF",
+        "particles.star",
+        "defocus is 0 in all particles",
+        of_particles(rlnDefocusU="0", rlnDefocusV="0.0"),
+    ),
+    Case(
+        "magnification nan",
+        "particles.star: data_optics",
+        "magnification = .nan, .* is not possible",
+        of_optics(rlnMagMat00="nan"),
     ),
     Case(
         "constant images only",

@@ -206,7 +206,7 @@ def test_the_same_twice_and_nothing_that_came_in_is_touched(estimator, scene, ca
 @every_method
 def test_the_images_unit_does_not_matter(estimator, scene, cases, solved):
     case = cases(scene)
-    evidence = gather(case.particles, images_of(case, factor=1e3), case.reference)
+    evidence = gather(case.particles, images_of(case, factor=1e-3), case.reference)
     estimates = estimator.estimate(case.particles, evidence)
     assert_same(estimates, solved(estimator, scene), share=1e-3)
 

@@ -21,9 +21,11 @@ FAULTY = {  # row -> status, reason; rows of one micrograph lie together, as in 
     2: (Status.NON_FINITE, "NaN or infinite pixels"),
     5: (Status.NON_FINITE, "NaN or infinite pixels"),
     7: (Status.NON_FINITE, "constant image"),
-    9: (Status.NON_FINITE, "pose, shift or defocus is not a number"),
-    11: (Status.NON_FINITE, "pose, shift or defocus is not a number"),
+    9: (Status.NON_FINITE, "pose, shift or CTF is not a number"),
+    11: (Status.NON_FINITE, "pose, shift or CTF is not a number"),
     12: (Status.NON_FINITE, "pixels too large to be squared"),
+    14: (Status.NON_FINITE, "defocus beyond 20 µm"),
+    15: (Status.NON_FINITE, "shifted out of its box"),
     **dict.fromkeys(
         range(2 * EACH - 4, 2 * EACH), (Status.NOT_READ, "stack truncated before the image")
     ),
@@ -49,8 +51,10 @@ def spoil() -> None:
     fill(STACKS[0], 12, [3e18])
     table = read_star("particles.star")["particles"]
     angles, origin = table.text("rlnAngleTilt"), table.text("rlnOriginYAngst")
-    angles[9], origin[11] = "nan", "nan"
-    with_columns(Path("particles.star"), rlnAngleTilt=angles, rlnOriginYAngst=origin)
+    defocus = table.text("rlnDefocusU")
+    angles[9], origin[11], defocus[14], origin[15] = "nan", "nan", "999999", "-60"
+    columns = {"rlnAngleTilt": angles, "rlnOriginYAngst": origin, "rlnDefocusU": defocus}
+    with_columns(Path("particles.star"), **columns)
     os.truncate(STACKS[1], os.path.getsize(STACKS[1]) - 4 * read_header(STACKS[1]).section_bytes)
     os.unlink(STACKS[2])
 
@@ -113,14 +117,14 @@ def test_they_are_told_once_in_the_terminal_and_on_the_page(said):
         assert sum(told_as in line for line in lines) == 1
         assert told_as in page
     assert f"{len(counts())} warnings" in page
-    assert re.search(r"profile: \d+ ok, .*6 non_finite, 28 not_read", said.out)
+    assert re.search(r"profile: \d+ ok, .*8 non_finite, 28 not_read", said.out)
 
 
 def test_what_headers_tell_is_told_before_the_work(said):
     before, _, after = said.err.partition(" of 72 particles, ")
     assert "24 particles: stack cannot be read" in before
     assert "4 particles: stack truncated" in before
-    assert "2 particles: pose, shift or defocus" in before
+    assert "2 particles: pose, shift or CTF" in before
     assert "1 particle: constant image" in after
 
 
@@ -174,3 +178,12 @@ def test_rare_faults_beyond_a_few_are_told_together(simulation):
     assert len(lines) == TOLD + 1
     assert lines[-1] == "10 particles: 10 other faults, all in run.json"
     assert losses_of(particles, np.full(len(particles), "")) == ()
+
+
+def test_overfocus_is_told_because_signs_differ_between_programs(project):
+    table = read_star("particles.star")["particles"]
+    minus = {name: [f"-{d}" for d in table.text(name)] for name in ("rlnDefocusU", "rlnDefocusV")}
+    with_columns(Path("particles.star"), **minus)
+    said = parfocal("estimate", "particles.star", *HALVES, "--out", "run")
+    assert said.code == 0
+    assert "warning: defocus is negative in 72 particles: underfocus is positive here" in said.err

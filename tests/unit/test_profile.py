@@ -1,16 +1,24 @@
 """Method `profile`: the factor that the folds ask of the errors, and the verdict on a peak."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from parfocal.estimates import Status
 from parfocal.estimators import Profile
 from parfocal.estimators.profile import FACTOR_PRIOR, error_factor, judge
-from parfocal.evidence import gather
+from parfocal.evidence import MemoryStore, gather
+from parfocal.grid import Fold
 from parfocal.likelihood import Peaks
 from parfocal.simulate.noise import Noise
 
 from .conftest import SMALL, NoiseOnly, make_case
+
+
+@pytest.fixture(scope="module")
+def estimates(small):
+    return Profile().estimate(small.particles, small.evidence)
 
 
 def draw(sd, n, seed=0):
@@ -50,6 +58,32 @@ def test_a_few_wrong_particles_do_not_set_it():
     assert error_factor(pulls)[0] < 1.09  # 1 % at the cut of 4: √(1 + 0.16)
 
 
+def with_folds_apart(evidence, apart):
+    """Evidence whose folds see each particle's defocus `apart` (n,) [Å] from each other."""
+    store = MemoryStore()
+    for number, (rows, spectra, model) in enumerate(evidence.batches()):
+        sums = spectra.sums.copy()
+        for fold, sign in ((Fold.FIRST, 0.5), (Fold.SECOND, -0.5)):
+            turn = np.exp(-1j * model.grid.change_phase(sign * apart[rows]).T)
+            for column, turned in ((0, turn), (2, turn**2)):
+                pair = (sums[:, fold, :, column] + 1j * sums[:, fold, :, column + 1]) * turned
+                sums[:, fold, :, column], sums[:, fold, :, column + 1] = pair.real, pair.imag
+        store.put(number, replace(spectra, sums=sums))
+    return replace(evidence, store=store)
+
+
+def test_folds_that_disagree_raise_all_errors_and_agreeing_ones_none(small, estimates):
+    """By about a pull of 1 more: √2, of which 300 particles are believed six tenths in ln."""
+    assert estimates.settings["error_factor"] < 1.05
+    claimed = 2 * np.sqrt(3 / 2) * estimates.defocus_error  # a third of the pixels in each fold
+    apart = np.random.default_rng(8).normal(0, claimed)
+    spread = Profile().estimate(small.particles, with_folds_apart(small.evidence, apart))
+    factor = spread.settings["error_factor"]
+    assert 1.15 < factor < 1.35
+    ratio = spread.defocus_error / estimates.defocus_error
+    assert np.median(ratio) > 1.1
+
+
 def make_peaks(**changes):
     """One good peak of 30 Å, 9 nats above its rival."""
     settings = {
@@ -82,11 +116,6 @@ def test_a_peak_is_judged(changes, status):
     assert judge(make_peaks(**changes), 1000.0) == [status]
 
 
-@pytest.fixture(scope="module")
-def estimates(small):
-    return Profile().estimate(small.particles, small.evidence)
-
-
 def test_estimates_are_right_within_their_errors(small, estimates):
     ok = estimates.ok()
     assert ok.mean() > 0.98
@@ -116,8 +145,10 @@ def test_of_right_defoci_the_held_out_fold_says_so():
 def test_a_true_change_beyond_the_range_is_not_taken_for_an_estimate():
     """All true changes lie near 600 Å, and the search ends at 300."""
     case = make_case(seed=5, particles=60, micrographs=1, ice_tilt=0.0, height_scatter=20.0)
-    prior = case.simulation.truth.defocus - 600 - case.particles.defocus
-    particles = shifted(case.particles, prior)
+    truth = case.simulation.truth
+    particles = replace(
+        case.particles, defocus_u=truth.defocus_u - 600, defocus_v=truth.defocus_v - 600
+    )
     evidence = gather(particles, case.simulation.images, case.reference, change_max=300.0)
     estimates = Profile().estimate(particles, evidence)
     bound = estimates.status == Status.AT_BOUND
@@ -125,12 +156,6 @@ def test_a_true_change_beyond_the_range_is_not_taken_for_an_estimate():
     assert (estimates.defocus_change[bound] == 0).all()
     assert (estimates.defocus_error[bound] > 100).all()
     assert (np.abs(estimates.defocus_change) <= 300).all()
-
-
-def shifted(particles, change):
-    """Particles with their defocus changed."""
-    columns = {"defocus_u": particles.defocus_u + change, "defocus_v": particles.defocus_v + change}
-    return type(particles)(**{**vars(particles), **columns})
 
 
 def test_images_without_noise_are_the_easiest():

@@ -91,4 +91,4 @@ app.command("demo")(_guarded(demo.demo, interrupted=FROM_SCRATCH))
 def main() -> None:
     """Entry point. A batch system's SIGTERM ends a run as Ctrl-C does."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    app()
+    app(prog_name="parfocal")
