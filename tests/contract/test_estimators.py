@@ -14,8 +14,8 @@ from parfocal.reference import map_reference
 from parfocal.simulate import Scene, simulate
 
 BASE = Scene(
-    particles=96,
-    micrographs=4,
+    particles=60,
+    micrographs=3,
     box=48,
     pixel_size=2.2,
     residues=250,
@@ -26,7 +26,7 @@ SCENES = {
     "even_ice": {"ice_tilt": 0.0, "height_scatter": 40.0},
     "tilted_ice": {"ice_tilt": 20.0},
     "two_sheets": {"sheets": 2, "ice_thickness": 500.0, "height_scatter": 30.0},
-    "wrong_prior": {"defocus_error": 400.0},
+    "wrong_prior": {"defocus_error": 250.0},
     "astigmatic": {"astigmatism": 1500.0, "spherical_aberration": 0.01, "voltage": 200.0},
     "aberrated": {
         "beam_tilt": (1.0, -0.5),
@@ -42,7 +42,7 @@ BROKEN = {  # row -> what its image raises, or holds
     2: ImageError("the stack ends here"),
     30: np.nan,
     31: np.inf,
-    95: 0.0,  # constant
+    59: 0.0,  # constant
 }
 VARIED = ("broken_images",)  # the scenes whose input is varied too
 
@@ -180,7 +180,7 @@ def test_broken_images_are_told_apart_and_keep_their_prior(estimator, solved):
     estimates = solved(estimator, "broken_images")
     found = {row: estimates.status[row] for row in BROKEN}
     bad = Status.NON_FINITE
-    assert found == {2: Status.NOT_READ, 30: bad, 31: bad, 95: bad}
+    assert found == {2: Status.NOT_READ, 30: bad, 31: bad, 59: bad}
     rows = list(BROKEN)
     assert (estimates.defocus_change[rows] == 0).all()
     assert np.isnan(estimates.defocus_error[rows]).all()
@@ -224,7 +224,7 @@ def test_another_order_of_particles_is_the_same_in_that_order(estimator, scene, 
 
 @some_scenes
 @every_method
-def test_half_of_the_micrographs_alone_are_nearly_the_same(estimator, scene, cases, solved):
+def test_some_of_the_micrographs_alone_are_nearly_the_same(estimator, scene, cases, solved):
     """What is learned from the whole set, noise and widths, is learned from fewer."""
     case, expected = cases(scene), solved(estimator, scene)
     rows = np.flatnonzero(np.isin(case.particles.micrograph, case.particles.micrograph[[0, -1]]))
