@@ -22,7 +22,7 @@ demo: .venv/ready
 	$(BIN)/parfocal demo --out demo
 
 test: .venv/ready
-	$(BIN)/python -m pytest tests/unit tests/contract tests/truth
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit tests/contract tests/truth
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -35,7 +35,7 @@ cross: .venv/ready
 	$(BIN)/python -m pytest tests/cross
 
 numbers: .venv/ready
-	$(BIN)/python benchmarks/apoferritin.py --structure $(STRUCTURE) --relion --readme
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/apoferritin.py --structure $(STRUCTURE) --relion --readme
 
 clean:
 	rm -rf .venv demo

@@ -91,4 +91,5 @@ app.command("demo")(_guarded(demo.demo, interrupted=FROM_SCRATCH))
 def main() -> None:
     """Entry point. A batch system's SIGTERM ends a run as Ctrl-C does."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # --jobs has the threads; more only compete
     app(prog_name="parfocal")
