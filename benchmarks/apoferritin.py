@@ -207,9 +207,11 @@ def main():
         text = report(folder, Path(scratch), options.relion)
     print(text)
     if options.readme:
-        marked = re.compile(r"(<!-- numbers -->\n).*?(\n<!-- end of numbers -->)", re.DOTALL)
-        whole = README.read_text()
-        README.write_text(marked.sub(lambda m: m[1] + text + m[2], whole))
+        marked = re.compile(r"(<!-- numbers -->\n).*?(<!-- end of numbers -->)", re.DOTALL)
+        whole, found = marked.subn(lambda m: f"{m[1]}{text}\n{m[2]}", README.read_text())
+        if not found:
+            sys.exit("README.md has no lines <!-- numbers --> and <!-- end of numbers -->")
+        README.write_text(whole)
 
 
 if __name__ == "__main__":
