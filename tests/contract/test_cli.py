@@ -63,7 +63,7 @@ def test_a_quick_answer_loads_nothing_heavy(code, words):
 def test_the_package_offers_what_it_promises():
     assert set(package.__all__) <= set(dir(package)) | set(package._HOME)
     for name in package.__all__:
-        assert getattr(package, name) is not None
+        assert name == "ESTIMATORS" or callable(getattr(package, name))
     with pytest.raises(AttributeError, match="nonsense"):
         _ = package.nonsense
 

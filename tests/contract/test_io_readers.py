@@ -37,9 +37,9 @@ def particles(name, data):
     return read_particles(data / name)
 
 
-def test_columns_are_whole_and_make_sense(particles, name):
-    assert len(particles) > 0
-    assert particles.source is not None
+def test_columns_are_whole_and_make_sense(particles, name, data):
+    assert particles.source == data / name
+    assert len(particles) == len(set(particles.particle_id.tolist())) >= 5
     for column in (particles.defocus_u, particles.defocus_v):
         assert column.dtype == np.float64
         assert ((column > 1e3) & (column < 1e5)).all()

@@ -46,7 +46,7 @@ def rms(values):
 def hard(data):
     """Box 192, SNR 0.01, B 100, coloured noise, 2.1-2.5 µm: where RELION is worse than the input."""
     return solved(
-        5,
+        102,
         structure=data / "structures" / "6z6u.pdb",
         particles=600,
         micrographs=6,
@@ -64,7 +64,7 @@ def hard(data):
 @pytest.fixture(scope="module")
 def tilted():
     return solved(
-        9,
+        103,
         particles=800,
         micrographs=8,
         box=128,
@@ -103,7 +103,7 @@ def test_error_bars_are_calibrated(scene, request):
     pull = case.wrong("bayes") / case.estimates["bayes"].defocus_error
     covered = np.mean(np.abs(pull) < 1)
     print(f"{scene}: pulls sd {pull.std():.3f}, coverage {100 * covered:.1f} %")
-    assert 0.95 <= pull.std() <= 1.05
+    assert abs(pull.std() - 1) < 3 / np.sqrt(2 * pull.size)  # three standard errors
     assert covered >= 0.60
 
 
@@ -124,7 +124,7 @@ def test_coordinates_turned_over_are_noticed(tilted):
 
 def test_where_nothing_can_be_gained_nothing_is_lost():
     case = solved(
-        9,
+        104,
         particles=400,
         micrographs=8,
         box=96,
