@@ -33,6 +33,10 @@ LIKELY_CAUSES = {
 }
 
 
+def _none() -> np.ndarray:
+    return np.zeros(0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class DefocusEstimates:
     """Defocus of each particle by one method, row-aligned with the Particles it was made from.
@@ -52,11 +56,23 @@ class DefocusEstimates:
     ice_height: np.ndarray  # (n,) Å above the fitted plane of the micrograph, nan without one
     held_out_gain: np.ndarray  # (n,) nats against the prior, scored on the fold not fitted
     status: np.ndarray  # (n,) int, Status
+    change_low: np.ndarray = field(default_factory=_none)  # (n,) Å, 68 % interval of the change
+    change_high: np.ndarray = field(default_factory=_none)  # default: change ± error
+    sheet_probability: np.ndarray = field(default_factory=_none)  # (n,) of the sheet of higher
+    # defocus, where the ice has two; default: nan
     settings: Mapping[str, object] = field(default_factory=dict)
     version: str = ""
 
     def __post_init__(self) -> None:
         n = len(self.particle_id)
+        defaults = {
+            "change_low": self.defocus_change - self.defocus_error,
+            "change_high": self.defocus_change + self.defocus_error,
+            "sheet_probability": np.full(n, np.nan),
+        }
+        for name, column in defaults.items():
+            if not getattr(self, name).size:
+                object.__setattr__(self, name, column)
         for name, column in self.columns().items():
             if np.shape(column) != (n,):
                 raise ValueError(f"column {name} has shape {np.shape(column)}, expected ({n},)")
@@ -78,6 +94,16 @@ class DefocusEstimates:
     def defocus(self) -> np.ndarray:
         """Mean defocus [Å] to be used: prior plus change."""
         return self.defocus_prior + self.defocus_change
+
+    @property
+    def defocus_low(self) -> np.ndarray:
+        """Where the 68 % interval of the mean defocus [Å] begins."""
+        return self.defocus_prior + self.change_low
+
+    @property
+    def defocus_high(self) -> np.ndarray:
+        """Where it ends."""
+        return self.defocus_prior + self.change_high
 
     def ok(self) -> np.ndarray:
         """Mask of particles to be trusted; every other reader must ask for the rest."""

@@ -1,6 +1,6 @@
 """Evidence: the spectra of a particle set, and the noise models that turn them into likelihoods."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -68,12 +68,19 @@ class MemoryStore:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """All that the images have to say about defocus, given the reference."""
+    """All that the images have to say about defocus, given the reference.
+
+    `images` and `reference` are for methods whose cost is no sum over radial bins: they look again.
+    `run` maps a function over numbers and yields (number, result) as they come.
+    """
 
     chunks: tuple[Chunk, ...]
     store: Store
     models: Mapping[int, NoiseModel]  # by optics group
     change_max: float
+    images: Images
+    reference: Reference
+    run: Callable
 
     def batches(self) -> Iterator[tuple[np.ndarray, ChunkSpectra, NoiseModel]]:
         """(rows, spectra, model) of each chunk."""
@@ -205,6 +212,12 @@ def _of_usual_power(sums):
     return (ratio > 1 / UNUSUAL) & (ratio < UNUSUAL)
 
 
+def one_by_one(work: Callable, numbers: Iterable[int]) -> Iterator[tuple[int, object]]:
+    """`work` on each number in turn; execution.threads does the same on several threads."""
+    for number in numbers:
+        yield number, work(number)
+
+
 def gather(
     particles: Particles,
     images: Images,
@@ -213,7 +226,7 @@ def gather(
     change_max: float = 1000.0,
     padding: float | None = None,
     store: Store | None = None,
-    run: Callable | None = None,
+    run: Callable = one_by_one,
 ) -> Evidence:
     """One pass over the images, then the noise models: everything that the methods ask.
 
@@ -230,12 +243,15 @@ def gather(
         chunk = chunks[number]
         return chunk_spectra(chunk, particles, images, reference, grids[chunk.group])
 
-    for number, spectra in (run or _one_by_one)(work, missing):
+    for number, spectra in run(work, missing):
         kept.put(number, spectra)
     models = noise_models(particles, chunks, kept, grids, reference)
-    return Evidence(chunks=chunks, store=kept, models=models, change_max=change_max)
-
-
-def _one_by_one(work, numbers):
-    for number in numbers:
-        yield number, work(number)
+    return Evidence(
+        chunks=chunks,
+        store=kept,
+        models=models,
+        change_max=change_max,
+        images=images,
+        reference=reference,
+        run=run,
+    )

@@ -1,8 +1,9 @@
 """The methods, one file each, and the table of them."""
 
 from parfocal.estimators.bayes import Bayes
+from parfocal.estimators.draft import Method
 from parfocal.estimators.profile import Profile
 
-ESTIMATORS = {method.name: method for method in (Profile(), Bayes())}
+ESTIMATORS: dict[str, Method] = {method.name: method for method in (Profile(), Bayes())}
 
 __all__ = ["ESTIMATORS", "Bayes", "Profile"]

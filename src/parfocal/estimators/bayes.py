@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-import parfocal
 from parfocal.curves import scaled_curves
 from parfocal.estimates import DefocusEstimates, Status
+from parfocal.estimators.draft import Draft
 from parfocal.evidence import Evidence
 from parfocal.grid import Fold
 from parfocal.layer import Heights, Layer, PlanePrior, design, fit_layer, posterior
@@ -33,44 +33,28 @@ class Bayes:
 
     def estimate(self, particles: Particles, evidence: Evidence) -> DefocusEstimates:
         """Estimates of all `particles`, in their order."""
-        n = len(particles)
-        change, error, gain = np.zeros(n), np.full(n, np.nan), np.full(n, np.nan)
-        status, _ = evidence.failures(n)
-        ladder = {rung: np.full(n, np.nan) for rung in RUNGS}
-        settings: dict[str, object] = {**asdict(self), "search_range": evidence.change_max}
-        if evidence.models:
-            grid = fine_grid(evidence)
-            layers = self._learn(particles, evidence, grid)
-            for rows, curves in by_micrograph(particles, evidence, grid):
-                place = design(particles.coordinate_x[rows], particles.coordinate_y[rows])
-                layer = layers["plane + particle"]
-                fit = fit_layer(curves[0], grid, place, layer)
-                density, _ = posterior(curves[0], grid, fit, layer)
-                change[rows] = density @ grid
-                spread = density @ grid**2 - change[rows] ** 2
-                # a density narrower than the grid's step is no narrower than that makes it
-                error[rows] = np.sqrt(np.maximum(spread, ((grid[1] - grid[0]) / 4) ** 2))
-                status[rows] = _judge(density)
-                for rung, model in layers.items():
-                    ladder[rung][rows] = held_out(curves, grid, place, model)
-            gain = ladder["plane + particle"]
-            settings |= {"layer": asdict(layers["plane + particle"])}
-            settings |= {"ladder": summarise_ladder(ladder, particles.micrograph)}
-        trusted = status == Status.OK
-        return DefocusEstimates(
-            method=self.name,
-            particle_id=particles.particle_id,
-            micrograph=particles.micrograph,
-            coordinate_x=particles.coordinate_x,
-            coordinate_y=particles.coordinate_y,
-            defocus_prior=particles.defocus,
-            defocus_change=np.where(trusted, change, 0.0),
-            defocus_error=np.where(trusted, error, np.hypot(error, change)),
-            ice_height=np.full(n, np.nan),
-            held_out_gain=gain,
-            status=status,
-            settings=settings,
-            version=parfocal.__version__,
+        draft = Draft(self, particles, evidence)
+        ladder = {rung: np.full(len(particles), np.nan) for rung in RUNGS}
+        if not evidence.models:
+            return draft.finish()
+        grid = fine_grid(evidence)
+        layers = self._learn(particles, evidence, grid)
+        for rows, curves in by_micrograph(particles, evidence, grid):
+            place = design(particles.coordinate_x[rows], particles.coordinate_y[rows])
+            layer = layers["plane + particle"]
+            fit = fit_layer(curves[0], grid, place, layer)
+            density, _ = posterior(curves[0], grid, fit, layer)
+            draft.change[rows] = mean = density @ grid
+            # a density narrower than the grid's step is no narrower than that makes it
+            least = ((grid[1] - grid[0]) / 4) ** 2
+            draft.error[rows] = np.sqrt(np.maximum(density @ grid**2 - mean**2, least))
+            draft.status[rows] = _judge(density)
+            for rung, model in layers.items():
+                ladder[rung][rows] = held_out(curves, grid, place, model)
+        draft.gain = ladder["plane + particle"]
+        return draft.finish(
+            layer=asdict(layers["plane + particle"]),
+            ladder=summarise_ladder(ladder, particles.micrograph),
         )
 
     def _learn(self, particles, evidence, grid) -> dict[str, Layer]:

@@ -1,15 +1,15 @@
 """Method `profile`: each particle alone, the maximum of its own likelihood curve."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
-import parfocal
 from parfocal.curves import scaled_curves
 from parfocal.estimates import DefocusEstimates, Status
+from parfocal.estimators.draft import Draft
 from parfocal.evidence import Evidence
 from parfocal.grid import Fold
-from parfocal.likelihood import Peaks
+from parfocal.likelihood import NoiseModel, Peaks
 from parfocal.particles import Particles
 
 FLAT_SPREAD = 0.8  # of a uniform curve's; wider is as good as no information
@@ -31,59 +31,35 @@ class Profile:
 
     def estimate(self, particles: Particles, evidence: Evidence) -> DefocusEstimates:
         """Estimates of all `particles`, in their order."""
-        table = _Table(len(particles), evidence)
+        draft = Draft(self, particles, evidence)
+        grid = evidence.change() if evidence.models else np.zeros(1)
+        pull = np.full(len(particles), np.nan)
         for rows, spectra, model in evidence.batches():
             good = spectra.status == Status.OK
             if good.any():
-                table.fill(rows[good], spectra.sums[good], particles.defocus[rows[good]], model)
-        factor, factor_error = error_factor(table.fold_pull)
-        trusted = table.status == Status.OK
-        error = np.where(trusted, table.error, table.error_at_prior) * factor
-        return DefocusEstimates(
-            method=self.name,
-            particle_id=particles.particle_id,
-            micrograph=particles.micrograph,
-            coordinate_x=particles.coordinate_x,
-            coordinate_y=particles.coordinate_y,
-            defocus_prior=particles.defocus,
-            defocus_change=np.where(trusted, table.change, 0.0),
-            defocus_error=error,
-            ice_height=np.full(len(particles), np.nan),
-            held_out_gain=table.gain,
-            status=table.status,
-            settings={
-                **asdict(self),
-                "search_range": evidence.change_max,
-                "error_factor": round(factor, 4),
-                "error_factor_error": round(factor_error, 4),
-            },
-            version=parfocal.__version__,
+                rows = rows[good]
+                pull[rows] = _fill(draft, rows, spectra.sums[good], model, grid)
+        factor, factor_error = error_factor(pull)
+        draft.error *= factor
+        draft.error_at_prior *= factor
+        return draft.finish(
+            error_factor=round(factor, 4), error_factor_error=round(factor_error, 4)
         )
 
 
-class _Table:
-    """The columns of the estimates while they are being filled, chunk by chunk."""
-
-    def __init__(self, n: int, evidence: Evidence) -> None:
-        self.grid = evidence.change() if evidence.models else np.zeros(1)
-        self.change, self.error, self.error_at_prior, self.gain, self.fold_pull = np.full(
-            (5, n), np.nan
-        )
-        self.status, _ = evidence.failures(n)
-
-    def fill(self, rows, sums, prior, model) -> None:
-        whole_curve = scaled_curves(sums.sum(axis=1), prior, model, self.grid)
-        whole = whole_curve.peaks()
-        first, second = (whole_curve.of(sums[:, fold]) for fold in (Fold.FIRST, Fold.SECOND))
-        ones, twos = first.peaks(), second.peaks()
-        self.change[rows], self.error[rows] = whole.change, whole.error
-        self.error_at_prior[rows] = whole.error_at_prior
-        self.status[rows] = judge(whole, self.grid[-1])
-        self.gain[rows] = first.gain(twos.change) + second.gain(ones.change)
-        claimed = np.hypot(ones.error, twos.error) * np.sqrt(model.fold_variance)
-        pull = (ones.change - twos.change) / claimed
-        sharp = np.maximum(ones.error, twos.error) < SHARP * self.grid[-1]
-        self.fold_pull[rows] = np.where(sharp & ~ones.edge & ~twos.edge, pull, np.nan)
+def _fill(draft: Draft, rows, sums, model: NoiseModel, grid):
+    """Fill `rows` of the draft; returns the folds' pulls (m,), nan where a fold is not sharp."""
+    whole_curve = scaled_curves(sums.sum(axis=1), draft.particles.defocus[rows], model, grid)
+    whole = whole_curve.peaks()
+    first, second = (whole_curve.of(sums[:, fold]) for fold in (Fold.FIRST, Fold.SECOND))
+    ones, twos = first.peaks(), second.peaks()
+    draft.change[rows], draft.error[rows] = whole.change, whole.error
+    draft.error_at_prior[rows] = whole.error_at_prior
+    draft.status[rows] = judge(whole, grid[-1])
+    draft.gain[rows] = first.gain(twos.change) + second.gain(ones.change)
+    claimed = np.hypot(ones.error, twos.error) * np.sqrt(model.fold_variance)
+    sharp = np.maximum(ones.error, twos.error) < SHARP * grid[-1]
+    return np.where(sharp & ~ones.edge & ~twos.edge, (ones.change - twos.change) / claimed, np.nan)
 
 
 def judge(peaks: Peaks, change_max: float):

@@ -17,9 +17,13 @@ NUMBERS = {  # column: attribute, decimals
     "parfocalDefocusPrior": ("defocus_prior", 4),
     "parfocalDefocus": ("defocus", 4),
     "parfocalDefocusError": ("defocus_error", 4),
+    "parfocalDefocusLow": ("defocus_low", 4),
+    "parfocalDefocusHigh": ("defocus_high", 4),
+    "parfocalSheetProbability": ("sheet_probability", 4),
     "parfocalIceHeight": ("ice_height", 4),
     "parfocalHeldOutGain": ("held_out_gain", 6),
 }
+CHANGES = {"defocus_change": "defocus", "change_low": "defocus_low", "change_high": "defocus_high"}
 STATUS = "parfocalStatus"
 METHOD, VERSION, SETTINGS = "parfocalMethod", "parfocalVersion", "parfocalSettings"
 
@@ -52,7 +56,8 @@ def read_estimates(path: str | os.PathLike) -> DefocusEstimates:
         )
     run, table = blocks["parfocal_run"], blocks["estimates"]
     numbers = {attribute: table.numbers(name) for name, (attribute, _) in NUMBERS.items()}
-    numbers["defocus_change"] = numbers.pop("defocus") - numbers["defocus_prior"]
+    for change, defocus in CHANGES.items():
+        numbers[change] = numbers.pop(defocus) - numbers["defocus_prior"]
     text = {attribute: np.array(table.text(name), dtype=str) for name, attribute in TEXT.items()}
     try:
         return DefocusEstimates(

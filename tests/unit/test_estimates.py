@@ -1,0 +1,22 @@
+"""The record of estimates: what is filled in when a method does not say."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.testing import assert_array_equal
+
+from tests.unit.test_ice import made_up
+
+
+def test_without_an_interval_it_is_one_error_either_side():
+    made = made_up(["a", "a"], [0, 1], [0, 1], [9000.0, 9100.0], error=20.0)
+    assert_array_equal(made.defocus_low, [8980.0, 9080.0])
+    assert_array_equal(made.defocus_high, [9020.0, 9120.0])
+    assert np.isnan(made.sheet_probability).all()
+
+
+def test_an_interval_that_is_given_stays():
+    made = made_up(["a", "a"], [0, 1], [0, 1], [9000.0, 9100.0], error=20.0)
+    skew = replace(made, change_low=np.array([-5.0, -6.0]), change_high=np.array([40.0, 50.0]))
+    assert_array_equal(skew.defocus_low, [8995.0, 9094.0])
+    assert_array_equal(skew.defocus_high, [9040.0, 9150.0])
