@@ -2,13 +2,16 @@
 
 Expectation-maximisation of the model in likelihood.py with the particles' changes hidden, given a
 Gaussian population of changes whose width is learned too. So nothing has to be known of the defoci
-to learn the amplitudes, and a particle without information does not pretend to fit.
+to learn the amplitudes, and a particle without information does not pretend to fit. An image that holds
+something else than its reference, for which no template at all is likelier, is left out as far as
+that is probable.
 """
 
 from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import minimize_scalar
+from scipy.special import expit, log_softmax, logsumexp
 
 from parfocal.grid import SpectraGrid
 from parfocal.likelihood import (
@@ -23,10 +26,12 @@ from parfocal.likelihood import (
 from parfocal.reference import Reference
 
 ROUNDS = 8
+SCALED = 2  # rounds until the images' unit is known, and images can be told from noise
 SCALE_ROUNDS = 3  # between a particle's scale and its noise, which depend on each other
 MODEL_ERROR = 3e-3  # of an image's power that the model cannot explain, even without noise
 WIDTH_START = 300.0  # Å
 WIDTH_LEAST = 20.0  # Å
+WRONG_LEAST, WRONG_MOST = 0.01, 0.7  # share of images that hold something else
 
 
 def calibrate(sums, prior, grid: SpectraGrid, reference: Reference, *, change_max) -> NoiseModel:
@@ -47,17 +52,20 @@ def calibrate(sums, prior, grid: SpectraGrid, reference: Reference, *, change_ma
         defocus=defocus,
         retained=retained_table(grid, reference, defocus),
     )
-    width = WIDTH_START
-    for _ in range(ROUNDS):
+    width, right = WIDTH_START, np.ones(len(sums))
+    for number in range(ROUNDS):
         change = change_grid(grid, model.amplitude, change_max)
-        cross, norm, width = _expected_terms(sums, prior, model, change, width)
+        if number >= SCALED:
+            right = _right(sums, prior, model, change, (width, right))
+        cross, norm, width = _expected_terms(sums, prior, model, change, (width, right))
         scale, falloff = _fit_amplitude(cross, norm, model.noise, grid.s, weight)
         amplitude = scale * np.exp(-falloff * grid.s) * weight
         power = sums[..., 7].sum(axis=0)
         residual = power - 2 * amplitude * cross + amplitude**2 * norm
         noise = _power(np.maximum(residual, MODEL_ERROR * power) / len(sums), grid)
         model = replace(model, amplitude=amplitude, noise=noise)
-    return replace(model, scale_sd=_scale_spread(sums, prior, model, change))
+    held = right > 0.5
+    return replace(model, scale_sd=_scale_spread(sums[held], prior[held], model, change))
 
 
 def particle_scales(sums, prior, model: NoiseModel, change):
@@ -86,21 +94,37 @@ def _scale_spread(sums, prior, model, change):
     return float(np.sqrt(max(0.0, ((high - low) / 2) ** 2 - np.median(1 / (2 * norm)))))
 
 
-def _expected_terms(sums, prior, model, change, width):
-    """Per bin, cross and norm of the template without amplitude, summed
-    over particles and averaged over their changes; and the width of the changes [Å].
-    """
+def _log_density(sums, prior, model, change, width):
+    """(m, c) log-likelihood of each change, and log of the population's density, up to a constant."""
     cross, norm = template_terms(sums, prior, model, change)
-    log_density = cross - norm - change**2 / (2 * width**2)
-    density = np.exp(log_density - log_density.max(axis=1, keepdims=True))
-    density /= density.sum(axis=1, keepdims=True)
-    width = max(WIDTH_LEAST, float(np.sqrt(np.mean(density @ change**2))))
+    return cross - norm, -(change**2) / (2 * width**2)
+
+
+def _right(sums, prior, model, change, population):
+    """(m,) probability that an image holds the template, rather than none, whose ℓ is 0.
+
+    `population` is the width of the changes and these probabilities so far.
+    """
+    width, right = population
+    value, log_prior = _log_density(sums, prior, model, change, width)
+    odds = logsumexp(value + log_prior, axis=1) - logsumexp(log_prior)
+    wrong = np.clip(1 - right.mean(), WRONG_LEAST, WRONG_MOST)
+    return expit(odds + np.log1p(-wrong) - np.log(wrong))
+
+
+def _expected_terms(sums, prior, model, change, population):
+    """Per bin, cross and norm of the template without amplitude, summed over particles as far as they
+    are right and averaged over their changes; and the width of the changes [Å].
+    """
+    width, right = population
+    density = np.exp(log_softmax(sum(_log_density(sums, prior, model, change, width)), axis=1))
+    mean, square = density @ change, density @ change**2
+    width = max(WIDTH_LEAST, float(np.sqrt(np.sum(right * square) / max(right.sum(), 1e-9))))
     turn = np.exp(1j * model.grid.change_phase(change)).T
     once, twice = density @ turn, density @ turn**2
     a, b = sums[..., 0] + 1j * sums[..., 1], sums[..., 2] + 1j * sums[..., 3]
-    here = retained_at(model, prior + density @ change)
-    expected_norm = here * (sums[..., 6] - (b * twice).real) / 2
-    return (a * once).imag.sum(axis=0), expected_norm.sum(axis=0), width
+    expected_norm = retained_at(model, prior + mean) * (sums[..., 6] - (b * twice).real) / 2
+    return right @ (a * once).imag, right @ expected_norm, width
 
 
 def _fit_amplitude(cross, norm, noise, s, weight):

@@ -7,6 +7,20 @@ import numpy as np
 from parfocal.calibration import particle_scales
 from parfocal.likelihood import Curves, NoiseModel, Peaks, find_peaks, template_terms, terms_at
 
+WRONG = 0.02  # share of wrong particles where none was learned
+
+
+def robust(curves, wrong: float) -> np.ndarray:
+    """ln((1 - w) e^ℓ + w): curves of particles of which a share w holds something else.
+
+    Against no template at all ℓ is 0, and far below it where the template is not in the image. So
+    such an image says nothing of defocus, and cannot outvote the others.
+    """
+    floor = np.log(wrong + 1e-300)
+    if curves.min(initial=np.inf) > floor + 20:  # e^-20 would not be seen, and this is fast
+        return curves + np.log1p(-wrong)
+    return np.logaddexp(np.log1p(-wrong) + curves, floor)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ParticleCurves:
@@ -36,9 +50,13 @@ class ParticleCurves:
         return find_peaks(Curves(change=self.grid, value=self.on_grid()), self.at)
 
     def gain(self, change) -> np.ndarray:
-        """ℓ(change) - ℓ(0) [nats], each particle at its own change (m,)."""
+        """ℓ(change) - ℓ(0) [nats], each particle at its own change (m,), WRONG of them being wrong.
+
+        An image that holds nothing of the template would otherwise gain where the template is weak.
+        """
         value = self.at(np.stack([change, np.zeros_like(change)], axis=1))
-        return value[:, 0] - value[:, 1]
+        safe = robust(value, WRONG)
+        return safe[:, 0] - safe[:, 1]
 
     def _join(self, terms):
         signal = self.signal[:, None]

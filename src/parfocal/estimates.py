@@ -60,6 +60,8 @@ class DefocusEstimates:
     change_high: np.ndarray = field(default_factory=_none)  # default: change ± error
     sheet_probability: np.ndarray = field(default_factory=_none)  # (n,) of the sheet of higher
     # defocus, where the ice has two; default: nan
+    gain_of_shift: np.ndarray = field(default_factory=_none)  # (n,) nats, as held_out_gain, of the
+    gain_of_plane: np.ndarray = field(default_factory=_none)  # simpler models; default: nan
     settings: Mapping[str, object] = field(default_factory=dict)
     version: str = ""
 
@@ -69,6 +71,8 @@ class DefocusEstimates:
             "change_low": self.defocus_change - self.defocus_error,
             "change_high": self.defocus_change + self.defocus_error,
             "sheet_probability": np.full(n, np.nan),
+            "gain_of_shift": np.full(n, np.nan),
+            "gain_of_plane": np.full(n, np.nan),
         }
         for name, column in defaults.items():
             if not getattr(self, name).size:

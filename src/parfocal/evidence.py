@@ -2,68 +2,32 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
 from parfocal.calibration import calibrate
+from parfocal.chunks import (
+    Chunk,
+    ChunkSpectra,
+    MemoryStore,
+    Store,
+    chunk_spectra,
+    plan,
+    plan_opposite,
+    stored,
+)
 from parfocal.estimates import Status
 from parfocal.folds import fold_difference_variance
 from parfocal.grid import SpectraGrid, padded_size, spectra_grid
+from parfocal.leave_one_out import SelfShare, fit_self_share, without_self
 from parfocal.likelihood import NoiseModel, change_grid
-from parfocal.particles import ImageError, Images, Particles
+from parfocal.particles import Images, Particles
 from parfocal.reference import Reference
-from parfocal.spectra import spectra_of, views_of
 
-CHUNK = 256  # particles a chunk: a few MB of spectra, under a second of work
 SHOWN = 8  # particles that the geometry of the folds is worked out for
 UNUSUAL = 10.0  # an image's power over the group's median, or below it, that is not learned from
 CALIBRATION = 2000  # particles of an optics group that its noise model is learned from
-
-
-@dataclass(frozen=True, kw_only=True)
-class Chunk:
-    """Some particles of one optics group: the unit of work, of storage and of resuming."""
-
-    group: int
-    rows: np.ndarray  # (m,) rows of the Particles, in the order of their stacks
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChunkSpectra:
-    """What the pass made of a chunk: spectra, and the particles that gave none."""
-
-    sums: np.ndarray  # float32 (m, 3, bins, 8); zero where status is not OK
-    status: np.ndarray  # (m,) int, Status
-    reason: np.ndarray  # (m,) str
-
-
-class Store(Protocol):
-    """Keeps the spectra of chunks: in memory, or as files of a run that can be resumed."""
-
-    def __contains__(self, number: int) -> bool: ...
-
-    def get(self, number: int) -> ChunkSpectra | None: ...
-
-    def put(self, number: int, spectra: ChunkSpectra) -> None: ...
-
-
-class MemoryStore:
-    """Chunks in memory, for particle sets that fit there: some 10 kB a particle."""
-
-    def __init__(self) -> None:
-        self._held: dict[int, ChunkSpectra] = {}
-
-    def __contains__(self, number: int) -> bool:
-        return number in self._held
-
-    def get(self, number: int) -> ChunkSpectra | None:
-        """Chunk `number`, or None where it is not there yet."""
-        return self._held.get(number)
-
-    def put(self, number: int, spectra: ChunkSpectra) -> None:
-        """Keep one chunk."""
-        self._held[number] = spectra
+COMPARED = 2000  # particles of an optics group that meet the other half's map too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,16 +41,24 @@ class Evidence:
     chunks: tuple[Chunk, ...]
     store: Store
     models: Mapping[int, NoiseModel]  # by optics group
+    shares: Mapping[int, SelfShare]  # by optics group, of a map that holds the particles
     change_max: float
     images: Images
     reference: Reference
     run: Callable
 
-    def batches(self) -> Iterator[tuple[np.ndarray, ChunkSpectra, NoiseModel]]:
-        """(rows, spectra, model) of each chunk."""
+    def batches(
+        self, *, corrected: bool = True
+    ) -> Iterator[tuple[np.ndarray, ChunkSpectra, NoiseModel]]:
+        """(rows, spectra, model) of each chunk, the particles' own part in the map taken back.
+
+        Not `corrected`, the spectra are as the pass made them: as other programs see the particles.
+        """
+        shares = self.shares if corrected else {}
         for number, chunk in enumerate(self.chunks):
             if chunk.group in self.models:
-                yield chunk.rows, stored(self.store, number), self.models[chunk.group]
+                spectra = _corrected(self.store, number, chunk, shares)
+                yield chunk.rows, spectra, self.models[chunk.group]
 
     def change(self) -> np.ndarray:
         """Grid of changes [Å] that is fine enough for every optics group."""
@@ -102,27 +74,13 @@ class Evidence:
         return status, reason
 
 
-def stored(store: Store, number: int) -> ChunkSpectra:
-    """Chunk `number`, which must be there."""
-    spectra = store.get(number)
-    if spectra is None:
-        raise LookupError(f"chunk {number} of the spectra is missing")
-    return spectra
-
-
-def plan(particles: Particles) -> tuple[Chunk, ...]:
-    """Cut a particle set into chunks of one optics group each, along its stacks."""
-    chunks = []
-    for group in range(len(particles.optics)):
-        rows = np.flatnonzero(particles.optics_group == group)
-        rows = rows[np.lexsort((particles.image_index[rows], particles.stack[rows]))]
-        pieces = np.array_split(rows, max(1, -(-len(rows) // CHUNK)))
-        chunks += [Chunk(group=group, rows=piece) for piece in pieces if len(piece)]
-    return tuple(chunks)
-
-
 def lay_grids(
-    particles: Particles, reference: Reference, *, change_max: float, padding: float | None = None
+    particles: Particles,
+    reference: Reference,
+    *,
+    change_max: float,
+    padding: float | None = None,
+    astigmatism: bool = False,
 ) -> dict[int, SpectraGrid]:
     """A grid for each optics group that has particles.
 
@@ -140,41 +98,48 @@ def lay_grids(
             size = padded_size(optics, defocus_max=defocus + change_max, radius=radius, k_max=k_max)
         else:
             size = 2 * round(padding * optics.image_size / 2)
-        grids[int(group)] = spectra_grid(optics, padded=size, change_max=change_max, k_max=k_max)
+        grids[int(group)] = spectra_grid(
+            optics, padded=size, change_max=change_max, k_max=k_max, astigmatism=astigmatism
+        )
     return grids
 
 
-def chunk_spectra(
-    chunk: Chunk, particles: Particles, images: Images, reference: Reference, grid: SpectraGrid
-) -> ChunkSpectra:
-    """The pass over one chunk. A particle whose image fails is noted, with the reason."""
-    here = particles.take(chunk.rows)
-    faults = here.faults()
-    m, box = len(chunk.rows), grid.optics.image_size
-    sums = np.zeros((m, 3, grid.bins, 8), dtype=np.float32)
-    status, reason = np.zeros(m, dtype=int), np.full(m, "", dtype=object)
-    image = np.empty((box, box), dtype=np.float32)
-    with np.errstate(all="ignore"):  # what is not finite is noted instead
-        views = views_of(here, grid)
-        for i, row in enumerate(chunk.rows):
-            try:
-                status[i] = Status.NOT_READ
-                images.read_into(int(row), image)
-                status[i] = Status.NON_FINITE
-                if faults[i]:
-                    raise ImageError(faults[i])
-                found = spectra_of(image, views, i, reference.volume(int(here.half_set[i])), grid)
-                if not np.isfinite(found).all():
-                    raise ImageError("pixels too large to be squared")
-            except ImageError as error:
-                reason[i] = str(error)
-            else:
-                sums[i], status[i] = found, Status.OK
-    return ChunkSpectra(sums=sums, status=status, reason=reason.astype(str))
+def self_shares(particles: Particles, chunks, again, store: Store, grids) -> dict[int, SelfShare]:
+    """The weight of one image in the map, of each optics group whose particles met both halves' maps.
+
+    `again` are those of `chunks` that met the opposite one; they are stored after `chunks`.
+    """
+    numbers, pairs = {id(c.rows): i for i, c in enumerate(chunks)}, {}
+    for number, chunk in enumerate(again, len(chunks)):
+        own, other = stored(store, numbers[id(chunk.rows)]), stored(store, number)
+        good = (own.status == Status.OK) & (other.status == Status.OK)
+        half_set = particles.half_set[chunk.rows[good]]
+        pair = own.sums[good].sum(axis=1), other.sums[good].sum(axis=1), half_set
+        pairs.setdefault(chunk.group, []).append(pair)
+    shares = {}
+    for group, found in pairs.items():
+        own, other, half_set = (np.concatenate(column) for column in zip(*found, strict=True))
+        usual = _of_usual_power(own)
+        share = fit_self_share(own[usual], other[usual], half_set[usual], grids[group])
+        if share is not None:
+            shares[group] = share
+    return shares
+
+
+def _corrected(store: Store, number: int, chunk: Chunk, shares) -> ChunkSpectra:
+    spectra = stored(store, number)
+    if chunk.group not in shares:
+        return spectra
+    return replace(spectra, sums=without_self(spectra.sums, shares[chunk.group]))
 
 
 def noise_models(
-    particles: Particles, chunks, store: Store, grids: Mapping[int, SpectraGrid], reference
+    particles: Particles,
+    chunks,
+    store: Store,
+    grids: Mapping[int, SpectraGrid],
+    reference: Reference,
+    shares: Mapping[int, SelfShare],
 ) -> dict[int, NoiseModel]:
     """Learn each optics group's noise model from up to CALIBRATION of its particles, evenly taken."""
     models = {}
@@ -184,7 +149,7 @@ def noise_models(
         stride = max(1, total // CALIBRATION)
         sums, rows = [], []
         for number in numbers:
-            spectra = stored(store, number)
+            spectra = _corrected(store, number, chunks[number], shares)
             good = np.flatnonzero(spectra.status == Status.OK)[::stride]
             sums.append(spectra.sums[good].sum(axis=1))
             rows.append(chunks[number].rows[good])
@@ -208,7 +173,7 @@ def noise_models(
 def _of_usual_power(sums):
     """(m,) mask: one image that was never normalised would pass for the noise of all the others."""
     power = sums[..., 7].sum(axis=1)
-    ratio = power / np.median(power)
+    ratio = power / np.median(power) if len(power) else power
     return (ratio > 1 / UNUSUAL) & (ratio < UNUSUAL)
 
 
@@ -225,6 +190,7 @@ def gather(
     *,
     change_max: float = 1000.0,
     padding: float | None = None,
+    astigmatism: bool = False,
     store: Store | None = None,
     run: Callable = one_by_one,
 ) -> Evidence:
@@ -233,23 +199,30 @@ def gather(
     `change_max` [Å] is the largest change of defocus that will be asked for. `store` keeps the
     spectra (default: in memory); chunks that it holds already are not computed again. `run` maps
     a function over chunk numbers and yields (number, result) as they come (default: one by one).
+    With `astigmatism` the spectra keep what a change of astigmatism would ask of them.
     """
     kept: Store = MemoryStore() if store is None else store
-    grids = lay_grids(particles, reference, change_max=change_max, padding=padding)
+    grids = lay_grids(
+        particles, reference, change_max=change_max, padding=padding, astigmatism=astigmatism
+    )
     chunks = plan(particles)
-    missing = [number for number in range(len(chunks)) if number not in kept]
+    again = plan_opposite(chunks, COMPARED) if reference.holds_particles else ()
+    work_list = chunks + again
+    missing = [number for number in range(len(work_list)) if number not in kept]
 
     def work(number):
-        chunk = chunks[number]
+        chunk = work_list[number]
         return chunk_spectra(chunk, particles, images, reference, grids[chunk.group])
 
     for number, spectra in run(work, missing):
         kept.put(number, spectra)
-    models = noise_models(particles, chunks, kept, grids, reference)
+    shares = self_shares(particles, chunks, again, kept, grids)
+    models = noise_models(particles, chunks, kept, grids, reference, shares)
     return Evidence(
         chunks=chunks,
         store=kept,
         models=models,
+        shares=shares,
         change_max=change_max,
         images=images,
         reference=reference,

@@ -20,6 +20,7 @@ K_MIN = 1 / 200  # Å⁻¹; below it are gradients and neighbours, not the parti
 PHASE_PER_BIN = 0.1  # rad, half the phase that the largest change turns across one bin
 RING = 12.0  # width of the blocks of the folds, in pixels of the unpadded transform
 GUARD = 1.0  # pixels at each block border that belong to no fold
+SECTORS = 16  # over half a turn, to see astigmatism by: a sector spans 22.5° of 2φ
 
 
 class Fold(IntEnum):
@@ -45,6 +46,7 @@ class SpectraGrid:
     start: np.ndarray  # (rows,) int64
     first: np.ndarray  # (rows + 1,) int64
     slot: np.ndarray  # (pixels,) uint16, fold * bins + bin; 3 * bins where none
+    sector_slot: np.ndarray  # (pixels,) uint, (sector * 3 + fold) * bins + bin; empty if not asked
     phase: np.ndarray  # (pixels,) float32, turns: the part of χ₀ / 2π that no particle changes
     odd: np.ndarray  # (pixels,) complex64, exp(i odd aberration); empty where there is none
     s: np.ndarray  # (bins,) Å⁻², mean of |M k|² over the bin
@@ -53,6 +55,11 @@ class SpectraGrid:
     @property
     def bins(self) -> int:
         return len(self.s)
+
+    @property
+    def sectors(self) -> int:
+        """Sectors of the half turn that the pixels are told apart by: SECTORS, or 0."""
+        return SECTORS if self.sector_slot.size else 0
 
     @property
     def k(self) -> np.ndarray:
@@ -80,11 +87,17 @@ def padded_size(optics: Optics, *, defocus_max: float, radius: float, k_max: flo
 
 
 def spectra_grid(
-    optics: Optics, *, padded: int, change_max: float, k_max: float = math.inf
+    optics: Optics,
+    *,
+    padded: int,
+    change_max: float,
+    k_max: float = math.inf,
+    astigmatism: bool = False,
 ) -> SpectraGrid:
     """Lay folds and bins over the half plane of a `padded`² transform, up to |M k| = `k_max` [Å⁻¹].
 
     On the column kx = 0 only ky > 0 counts, so that every pixel stands for itself and its mate.
+    With `astigmatism` the pixels are told apart by the azimuth of M k too.
     """
     step = 1.0 / (padded * optics.pixel_size)
     k_max = min(k_max, optics.nyquist)
@@ -112,6 +125,7 @@ def spectra_grid(
         start=inside.argmax(axis=1)[rows],
         first=first,
         slot=slot.astype(np.uint16),
+        sector_slot=_sector_slot(slot, seen_x, seen_y, bins) if astigmatism else slot[:0],
         phase=(phase / (2 * np.pi)).astype(np.float32),
         odd=np.exp(1j * odd).astype(np.complex64) if odd.any() else np.zeros(0, np.complex64),
         s=total.sum(axis=0) / count.sum(axis=0),
@@ -132,6 +146,13 @@ def _bin_index(k, optics, change_max, k_max):
     used, index = np.unique(np.searchsorted(edges, k, side="right"), return_inverse=True)
     below = int(used[0] == 0)  # pixels below K_MIN
     return len(used) - below, index - below
+
+
+def _sector_slot(slot, seen_x, seen_y, bins):
+    """`slot` within its sector of the azimuth, modulo half a turn."""
+    sector = np.floor(np.arctan2(seen_y, seen_x) / np.pi * SECTORS).astype(int) % SECTORS
+    within = np.where(slot < 3 * bins, sector * 3 * bins + slot, SECTORS * 3 * bins)
+    return within.astype(np.uint16 if SECTORS * 3 * bins < 2**16 else np.uint32)
 
 
 def _fold(kx, ky, shrink):

@@ -14,6 +14,7 @@ from parfocal.particles import Images, Particles
 from parfocal.reference import Reference, half_map_reference, map_reference
 
 NAMES = {"half_map_1": "half-map 1", "half_map_2": "half-map 2", "map": "map", "mask": "mask"}
+MEETS = ("own", "opposite", "full")
 PIXEL_TOLERANCE = 0.01  # relative difference of pixel sizes that still counts as the same
 
 
@@ -26,6 +27,7 @@ class ReferenceFiles:
     mask: Path | None = None
     fsc: Path | None = None
     resolution: float | None = None  # Å, up to which `map` is trusted
+    meets: str = "own"  # which of the half-maps a particle is compared with, see Reference
 
     def __post_init__(self) -> None:
         if (self.half_maps is None) == (self.map is None):
@@ -42,6 +44,9 @@ class ReferenceFiles:
         if self.resolution is not None and not 0 < self.resolution < 1000:
             what = f"a resolution of {self.resolution:g} Å"
             raise InputError(what, mend="give that of --map in Å, such as 3")
+
+        if self.meets not in MEETS:
+            raise InputError(f"no reference {self.meets!r}", mend=f"choose {', '.join(MEETS)}")
 
     def paths(self) -> dict[str, Path]:
         """Role -> path of every file named."""
@@ -129,7 +134,9 @@ def read_reference(files: ReferenceFiles, particles: Particles) -> Reference:
                 arrays["map"], pixel_size=sizes["map"], resolution=files.resolution, mask=mask
             )
         halves = arrays["half_map_1"], arrays["half_map_2"]
-        return half_map_reference(*halves, pixel_size=sizes["half_map_1"], mask=mask, fsc=fsc)
+        return half_map_reference(
+            *halves, pixel_size=sizes["half_map_1"], mask=mask, fsc=fsc, meets=files.meets
+        )
     except InputError as error:
         paths = {name: roles[role] for role, name in NAMES.items() if role in roles}
         where = paths.get(error.where, ", ".join(map(str, roles.values())))

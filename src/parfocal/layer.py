@@ -8,32 +8,42 @@ share of the evidence is a one-dimensional integral over its own likelihood curv
 
 q being the density of heights. So the plane is found by Newton's method on Σ K_i(μ_i) + ln prior, and
 a particle's posterior is its curve times q, blurred by what the *other* particles leave unknown of μ_i.
+
+An image that holds something else than the reference at its pose says nothing of defocus. Against
+the template its log-likelihood is far below 0, that of no template at all. So with a share w of wrong
+particles, (1 - w) e^ℓ + w stands for e^ℓ (`curves.robust`): such an image falls back to its ice.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtr
 
 NEWTON_ROUNDS = 30
+NEWTON_GAIN = 1e-4  # nats, less than which a step is the last
 TINY = 1e-300
 
 
 @dataclass(frozen=True, kw_only=True)
 class Heights:
-    """Density q(z) of heights about the plane, and the share of wrong particles.
+    """Density q(z) of heights about the plane.
 
     One Gaussian sheet of width τ; two of them, `distance` apart (the two air-water interfaces); or a
-    slab of that thickness with edges of width τ. A wrong particle may lie anywhere in the range.
+    slab of that thickness with edges of width τ. A stray particle may lie anywhere in the range.
     """
 
     kind: str = "sheet"  # or "two sheets", "slab"
     width: float = 100.0  # Å, τ
     distance: float = 0.0  # Å
-    wrong: float = 0.02
+    stray: float = 0.01  # share of particles out of the layer
+
+    def upper(self, z, blur: float | np.ndarray = 0.0) -> np.ndarray:
+        """The part of `density` that is the sheet of higher defocus, of two."""
+        width = np.sqrt(self.width**2 + blur)
+        return _gauss(z - self.distance / 2, width) / 2
 
     def density(self, z, blur: float | np.ndarray = 0.0) -> np.ndarray:
-        """q(z) [1/Å] of particles that are not wrong, convolved with a Gaussian of variance `blur`."""
+        """q(z) [1/Å] of particles that do not stray, convolved with a Gaussian of variance `blur`."""
         width = np.sqrt(self.width**2 + blur)
         half = self.distance / 2
         if self.kind == "slab" and half > 0:
@@ -63,6 +73,13 @@ class Layer:
 
     heights: Heights = Heights()
     plane: PlanePrior = PlanePrior()
+    wrong: float = 0.02  # share of images that hold something else
+
+    def with_width(self, factor: float) -> "Layer":
+        """The same with heights that are `factor` times as wide."""
+        heights = self.heights
+        wider = replace(heights, width=factor * heights.width, distance=factor * heights.distance)
+        return replace(self, heights=wider)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,44 +107,59 @@ def design(x, y) -> np.ndarray:
 def fit_layer(curves, grid, place, layer: Layer) -> LayerFit:
     """Plane of one micrograph from log-likelihoods `curves` (m, c) on `grid` (c,) of changes [Å].
 
-    `place` is `design(x, y)`. Newton's method with the curvature of each K_i kept positive, started
-    from the best common offset.
+    `curves` are made `robust` with the layer's share of wrong particles; `place` is `design(x, y)`.
+    Newton's method with the curvature of each K_i kept positive, from the best common offset.
     """
     evidence = _particle_evidence(curves, grid, layer.heights)
     mean, precision = layer.plane.moments()
     theta = mean.copy()
     theta[0] = grid[np.argmax(evidence.sum(axis=0) - grid**2 * precision[0, 0] / 2)]
 
-    def objective(theta):
+    def at(theta):
+        found = _read(evidence, grid, place @ theta)
         away = theta - mean
-        return _read(evidence, grid, place @ theta)[0].sum() - away @ precision @ away / 2
+        return found[0].sum() - away @ precision @ away / 2, found
 
-    value = objective(theta)
+    value, (_, slope, bend) = at(theta)
     for _ in range(NEWTON_ROUNDS):
-        _, slope, bend = _read(evidence, grid, place @ theta)
         hessian = (place * np.maximum(-bend, 0)[:, None]).T @ place + precision
         step = np.linalg.solve(hessian, place.T @ slope - precision @ (theta - mean))
-        better = next(
-            (s for s in (1.0, 0.5, 0.1, 0.02) if objective(theta + s * step) >= value), None
-        )
-        if better is None:
-            break
-        theta = theta + better * step
-        gained, value = objective(theta) - value, objective(theta)
-        if gained < 1e-6:
+        before = value
+        for share in (1.0, 0.5, 0.1, 0.02):
+            trial, found = at(theta + share * step)
+            if trial >= value:
+                theta, value, (_, slope, bend) = theta + share * step, trial, found
+                break
+        if value - before < NEWTON_GAIN:
             break
     return _summarise(evidence, grid, place, theta, (mean, precision))
 
 
-def posterior(curves, grid, fit: LayerFit, layer: Layer) -> tuple[np.ndarray, np.ndarray]:
-    """(m, c) probability of each change on the grid, and its part where the particle is not wrong."""
-    heights = layer.heights
-    right = heights.density(grid - fit.cavity_mean[:, None], blur=fit.cavity_variance[:, None])
-    right = (1 - heights.wrong) * right / (right.sum(axis=1, keepdims=True) + TINY)
+@dataclass(frozen=True, kw_only=True)
+class Posterior:
+    """What is believed of m particles of a micrograph, each with its own curve and its ice."""
+
+    density: np.ndarray  # (m, c) probability of each change on the grid
+    inside: np.ndarray  # (m, c) its part where the particle is in the layer and its image right
+    upper: np.ndarray  # (m,) probability of the sheet of higher defocus; nan without two sheets
+
+
+def posterior(curves, grid, fit: LayerFit, layer: Layer) -> Posterior:
+    """Posterior of each particle on the grid: its `robust` curve times the layer's prior."""
+    heights, blur = layer.heights, fit.cavity_variance[:, None]
+    away = grid - fit.cavity_mean[:, None]
+    shape = heights.density(away, blur=blur)
+    total = shape.sum(axis=1, keepdims=True) + TINY
+    here = (1 - heights.stray) * shape / total
     likelihood = np.exp(curves - curves.max(axis=1, keepdims=True))
-    joint = likelihood * (right + heights.wrong / len(grid))
-    total = joint.sum(axis=1, keepdims=True) + TINY
-    return joint / total, likelihood * right / total
+    joint = likelihood * (here + heights.stray / len(grid))
+    norm = joint.sum(axis=1, keepdims=True) + TINY
+    right = 1 - layer.wrong * np.exp(-curves)  # of the likelihood, the image's part
+    upper = np.full(len(curves), np.nan)
+    if heights.kind == "two sheets":
+        share = heights.upper(away, blur=blur) / (shape + TINY)
+        upper = np.sum(joint * share, axis=1) / norm[:, 0]
+    return Posterior(density=joint / norm, inside=likelihood * right * here / norm, upper=upper)
 
 
 def _summarise(evidence, grid, place, theta, prior):
@@ -159,11 +191,13 @@ def _particle_evidence(curves, grid, heights):
     top = curves.max(axis=1, keepdims=True)
     likelihood = np.exp(curves - top)
     n, step = len(grid), grid[1] - grid[0]
+    if heights.width < step / 4 and not heights.distance:
+        return curves  # a line: every particle lies on the plane
     apart = heights.density(np.arange(1 - n, n) * step)  # all differences there are
     q = apart[np.arange(n)[:, None] - np.arange(n) + n - 1]
     q = q / (q.sum(axis=0) + TINY)
-    mixed = (1 - heights.wrong) * (likelihood @ q)
-    return np.log(mixed + heights.wrong * likelihood.mean(axis=1, keepdims=True) + TINY) + top
+    mixed = (1 - heights.stray) * (likelihood @ q)
+    return np.log(mixed + heights.stray * likelihood.mean(axis=1, keepdims=True) + TINY) + top
 
 
 def _read(curve, grid, where):

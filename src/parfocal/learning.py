@@ -6,12 +6,17 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
+from scipy.special import logsumexp
 
+from parfocal.curves import robust
 from parfocal.layer import Heights, Layer, fit_layer, posterior
 
-ROUNDS = 10
+ROUNDS, FEW_ROUNDS = 10, 4  # few for a model that starts from the widths of a finer one
 LEAST_WIDTH, LEAST_SLOPE = 1.0, 1e-5  # Å, Å per Å: as good as none
+WIDTH_FACTORS = np.array([0.4, 0.63, 1.0, 1.6, 2.5])
+SPREADS = (0.05, 0.25, 0.5)  # of ln width over micrographs; the first is none
 KINDS = ("two sheets", "slab")
+LEAST_SHARE = 1e-3  # of stray, and of wrong particles: one may always be met
 KIND_COST = 6.0  # nats of evidence that one more parameter must bring, some ln n
 
 
@@ -29,10 +34,11 @@ def learn(micrographs: Sequence[Micrograph], grid, start: Layer, *, heights: boo
     width is LEAST_WIDTH. With `heights`, two sheets and a slab are tried against the single sheet.
     """
     layer = start
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS if heights else FEW_ROUNDS):
         layer = _one_round(micrographs, grid, layer)
     if not heights:
         return layer
+    micrographs = [Micrograph(robust(m.curves, layer.wrong), m.place) for m in micrographs]
     layer, single = _best_width(micrographs, grid, layer)
     others = [_other_kind(micrographs, grid, layer, kind) for kind in KINDS]
     best, best_evidence = max(others, key=lambda found: found[1])
@@ -40,23 +46,29 @@ def learn(micrographs: Sequence[Micrograph], grid, start: Layer, *, heights: boo
 
 
 def evidence(micrographs: Sequence[Micrograph], grid, layer: Layer) -> float:
-    """ln evidence of the layer [nats], by Laplace's approximation over each micrograph's plane."""
+    """ln evidence of the layer [nats], by Laplace's approximation over each micrograph's plane.
+
+    The curves of `micrographs` are `robust` ones here.
+    """
     return sum(fit_layer(m.curves, grid, m.place, layer).log_evidence for m in micrographs)
 
 
 def _one_round(micrographs, grid, layer):
-    """One step of EM for one Gaussian sheet, the share of wrong particles and the planes."""
+    """One step of EM for one Gaussian sheet, the shares of stray and wrong particles and the planes."""
     width, slope = layer.heights.width, np.array(layer.plane.slope)
-    square = right = offset = tilt = count = 0.0
+    square = inside = right = offset = tilt = count = 0.0
     for m in micrographs:
-        fit = fit_layer(m.curves, grid, m.place, layer)
-        _, inside = posterior(m.curves, grid, fit, layer)
-        trusted = inside.sum(axis=1)
+        curves = robust(m.curves, layer.wrong)
+        fit = fit_layer(curves, grid, m.place, layer)
+        found = posterior(curves, grid, fit, layer)
+        trusted = found.inside.sum(axis=1)
         # δ = μ + z: of its distance from the cavity's μ, the height's share is z
         share = width**2 / (width**2 + fit.cavity_variance)
-        apart = np.sum(inside * (grid - fit.cavity_mean[:, None]) ** 2, axis=1)
+        apart = np.sum(found.inside * (grid - fit.cavity_mean[:, None]) ** 2, axis=1)
         square += np.sum(share**2 * apart + trusted * share * fit.cavity_variance)
-        right += trusted.sum()
+        inside += trusted.sum()
+        of_image = 1 - layer.wrong * np.exp(-curves)
+        right += np.sum(found.density * of_image)
         count += len(trusted)
         variance = np.diag(fit.covariance)
         offset += fit.coefficients[0] ** 2 + variance[0]
@@ -64,12 +76,16 @@ def _one_round(micrographs, grid, layer):
     n = len(micrographs)
     heights, plane = layer.heights, layer.plane
     if heights.width > LEAST_WIDTH:
-        width = max(LEAST_WIDTH * 1.001, float(np.sqrt(square / right)))
-        heights = replace(heights, width=width, wrong=float(np.clip(1 - right / count, 1e-3, 0.5)))
+        width = max(LEAST_WIDTH * 1.001, float(np.sqrt(square / inside)))
+        heights = replace(heights, width=width, stray=_share(1 - inside / right))
     plane = replace(plane, offset_sd=max(LEAST_WIDTH, float(np.sqrt(offset / n))))
     if plane.slope_sd > LEAST_SLOPE:
         plane = replace(plane, slope_sd=max(LEAST_SLOPE * 1.001, float(np.sqrt(tilt / n))))
-    return Layer(heights=heights, plane=plane)
+    return Layer(heights=heights, plane=plane, wrong=_share(1 - right / count))
+
+
+def _share(found):
+    return float(np.clip(found, LEAST_SHARE, 0.5))
 
 
 def _best_width(micrographs, grid, layer):
@@ -94,7 +110,7 @@ def _other_kind(micrographs, grid, layer, kind):
 
     def as_layer(logs):
         width, distance = np.exp(np.clip(logs, np.log(5.0), np.log(5000.0)))
-        heights = Heights(kind=kind, width=width, distance=distance, wrong=layer.heights.wrong)
+        heights = Heights(kind=kind, width=width, distance=distance, stray=layer.heights.stray)
         return replace(layer, heights=heights)
 
     found = minimize(
@@ -104,3 +120,21 @@ def _other_kind(micrographs, grid, layer, kind):
         options={"xatol": 0.05, "fatol": 0.1, "maxfev": 30},
     )
     return as_layer(found.x), -float(found.fun)
+
+
+def width_prior(micrographs: Sequence[Micrograph], grid, layer: Layer) -> np.ndarray:
+    """Probability of each of WIDTH_FACTORS: by how much the width of one micrograph may differ.
+
+    A log-normal about 1 whose spread is the best of SPREADS by the evidence of all micrographs.
+    """
+    layers = [layer.with_width(factor) for factor in WIDTH_FACTORS]
+    safe = [Micrograph(robust(m.curves, layer.wrong), m.place) for m in micrographs]
+    log_evidence = np.array([[evidence([m], grid, other) for other in layers] for m in safe])
+    candidates = [_log_normal(spread) for spread in SPREADS]
+    score = [logsumexp(log_evidence + np.log(c + 1e-300), axis=1).sum() for c in candidates]
+    return candidates[int(np.argmax(score))]
+
+
+def _log_normal(spread):
+    density = np.exp(-0.5 * (np.log(WIDTH_FACTORS) / spread) ** 2)
+    return density / density.sum()

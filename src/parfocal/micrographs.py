@@ -8,6 +8,13 @@ from parfocal.conventions import DEGREE
 from parfocal.estimates import DefocusEstimates, Status
 from parfocal.estimators.micrograph import MicrographChange
 from parfocal.ice import PlaneFit, rows_by_micrograph
+from parfocal.ladder import ladder_of
+
+GAINS = {  # rung of the ladder -> its column
+    "micrograph shift": "GainOfShift",
+    "plane": "GainOfPlane",
+    "plane + particle": "GainOfParticle",
+}
 
 
 def micrograph_columns(
@@ -48,6 +55,12 @@ def micrograph_columns(
             ("CommonChangeHalf2", change.half_change[1] if change else np.nan, 2),
         ):
             add(label, f"{value:.{decimals}f}")
+        ladder = ladder_of(estimates, rows)
+        for rung, label in GAINS.items():
+            gain, error = ladder.gain[rung] if ladder else (np.nan, np.nan)
+            add(label, f"{gain:.4f}")
+            add(f"{label}Error", f"{error:.4f}")
+        add("BestModel", ladder.best.replace(" ", "_") if ladder else "none")
         add("Outliers", str(plane.n_outliers))
         for status in Status:
             label = "".join(word.capitalize() for word in status.label.split("_"))

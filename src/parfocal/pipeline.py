@@ -15,10 +15,12 @@ from pathlib import Path
 import numpy as np
 
 import parfocal
+from parfocal.chunks import plan
 from parfocal.errors import InputError
-from parfocal.estimators import ESTIMATORS
+from parfocal.estimators import ESTIMATORS, Method
 from parfocal.estimators.micrograph import micrograph_changes
-from parfocal.evidence import gather, plan
+from parfocal.estimators.options import with_options
+from parfocal.evidence import gather
 from parfocal.execution import threads
 from parfocal.execution.shards import ShardStore, holds_shards
 from parfocal.ice import fit_planes, ice_heights
@@ -28,7 +30,8 @@ from parfocal.io.files import check_free, replacing
 from parfocal.losses import losses_of, told
 from parfocal.micrographs import micrograph_columns
 from parfocal.report.run_page import run_page
-from parfocal.run import MethodResult, Run, summarise, verdict
+from parfocal.run import MethodResult, Run, summarise
+from parfocal.verdict import verdict
 
 LOG = logging.getLogger("parfocal")
 SPECTRA = "spectra"  # folder of a run
@@ -39,14 +42,25 @@ Progress = Callable[[str, int, int], None]  # stage, done, total (particles)
 class EstimateSettings:
     """What a user may choose; the defaults are right for most."""
 
-    methods: tuple[str, ...] = ("profile",)
+    methods: tuple[str, ...] = ("bayes",)
+    options: tuple[str, ...] = ()  # of methods, such as "bayes.stage_tilt=30"
     search_range: float = 1000.0  # Å either side of the input defocus
     padding: float | None = None  # padded size over box; None: as delocalisation asks
     ignore: tuple[str, ...] = ()  # fields of cryoSPARC's CTF to leave out, see `read_cryosparc`
     jobs: int = 1
     seed: int = 0  # of the random halves in micrographs.star
 
+    def chosen(self) -> dict[str, Method]:
+        """The methods by name, set as asked."""
+        table = with_options(ESTIMATORS, self.options)
+        return {name: table[name] for name in self.methods}
+
+    def astigmatism(self) -> bool:
+        """Whether a method asks what the azimuth says."""
+        return any(getattr(m, "asks_astigmatism", False) for m in self.chosen().values())
+
     def __post_init__(self) -> None:
+        with_options(ESTIMATORS, self.options)
         unknown = [m for m in self.methods if m not in ESTIMATORS]
         if unknown or not self.methods:
             raise InputError(
@@ -102,8 +116,11 @@ def estimate(
     for line in warnings:
         if line not in early:
             LOG.warning(line)
-    progress("methods", 0, 1)
-    results = {name: _apply(name, inputs, evidence) for name in settings.methods}
+    results = {}
+    for name, method in settings.chosen().items():
+        progress(name, 0, 1)
+        run = _told(progress, name, inputs.particles, settings.jobs)
+        results[name] = _apply(method, inputs, evidence, run)
     rng = np.random.default_rng(settings.seed)
     micrographs = micrograph_changes(inputs.particles, evidence, rng=rng)
     run = Run(out=out, inputs=inputs, evidence=evidence, results=results, micrographs=micrographs)
@@ -116,6 +133,7 @@ def estimate(
         "input_sha256": hashes,
         "settings": asdict(settings),
         "resolution": reference_files.resolution,
+        "reference": inputs.reference.meets,
         **_found(run),
         "not_used": [asdict(loss) for loss in losses],
         "warnings": list(warnings),
@@ -129,31 +147,36 @@ def estimate(
 
 def _pass(inputs, store, settings, progress):
     particles = inputs.particles
-    chunks = plan(particles)
-    kept = sum(len(chunk.rows) for i, chunk in enumerate(chunks) if i in store)
-    done = kept
-
-    def report_each(work, numbers):
-        nonlocal done
-        progress("particles", done, len(particles))
-        for number, result in threads(settings.jobs)(work, numbers):
-            yield number, result
-            done += len(chunks[number].rows)
-            progress("particles", done, len(particles))
-
     return gather(
         particles,
         inputs.images,
         inputs.reference,
         change_max=settings.search_range,
         padding=settings.padding,
+        astigmatism=settings.astigmatism(),
         store=store,
-        run=report_each,
+        run=_told(progress, "particles", particles, settings.jobs),
     )
 
 
-def _apply(name, inputs, evidence):
-    estimates = ESTIMATORS[name].estimate(inputs.particles, evidence)
+def _told(progress, stage, particles, jobs):
+    """`run` of evidence on threads, telling how many of the particles are done."""
+    sizes = dict(enumerate(len(chunk.rows) for chunk in plan(particles)))
+
+    def run(work, numbers):
+        numbers = list(numbers)
+        done = len(particles) - sum(sizes.get(number, 0) for number in numbers)
+        progress(stage, done, len(particles))
+        for number, result in threads(jobs)(work, numbers):
+            yield number, result
+            done += sizes.get(number, 0)  # those beyond meet the other half's map, once more
+            progress(stage, done, len(particles))
+
+    return run
+
+
+def _apply(method, inputs, evidence, run):
+    estimates = method.estimate(inputs.particles, replace(evidence, run=run))
     planes = fit_planes(estimates)
     heights = ice_heights(estimates, planes)
     return MethodResult(estimates=replace(estimates, ice_height=heights), planes=planes)
@@ -168,7 +191,9 @@ def _found(run: Run):
             m.grid.optics.name: m.grid.padded_size for m in run.evidence.models.values()
         },
         "methods": {name: summarise(r.estimates) for name, r in run.results.items()},
-        "verdict": {name: asdict(verdict(r.estimates)) for name, r in run.results.items()},
+        "verdict": {
+            name: asdict(verdict(r.estimates, run.band())) for name, r in run.results.items()
+        },
     }
 
 
@@ -201,6 +226,7 @@ def _fingerprint(hashes, inputs, settings):
     """What the spectra depend on. A stack is known by its path, size and time of change."""
     stacks = {path: _identity(path) for path in sorted(set(inputs.particles.stack.tolist()))}
     asked = [settings.search_range, settings.padding, sorted(settings.ignore)]
+    asked += [settings.astigmatism(), inputs.reference.meets]
     parts = [hashes, asked, inputs.reference.k_max, stacks]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -1,7 +1,7 @@
 """The reference: half-maps and mask, or one outside map. A particle meets the map of its own half."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,7 +18,9 @@ SHARE_STEP = 4.0  # Å, step of the table of retained energy
 class Reference:
     """Maps ready for slicing, and what is known of their quality.
 
-    `volumes` maps a particle's half-set to the map that it meets; the key 0 holds one map for all.
+    `volumes` holds the half-maps under 1 and 2; 0 is one map for all: an outside one, or both halves
+    together. `meets` says which of them a particle is compared with: the map of its "own" half, of
+    the "opposite" one, or the "full" one.
     `weight` (n//2+1,) is the map's FSC, or its trusted band, in shells of 1 / (box pixel_size).
     """
 
@@ -27,10 +29,18 @@ class Reference:
     box: int
     pixel_size: float  # Å
     radius: np.ndarray  # (m,) Å, quantiles of the distance of the map's energy from its centre
+    meets: str = "own"
 
-    def volume(self, half_set: int) -> FourierVolume:
-        """The map that a particle of `half_set` is compared with."""
-        return self.volumes[half_set if half_set in self.volumes else 0]
+    def volume(self, half_set: int, *, opposite: bool = False) -> FourierVolume:
+        """The map that a particle of `half_set` meets, or the other half's, which never met it."""
+        if not opposite and 0 in self.volumes:
+            return self.volumes[0]
+        return self.volumes[3 - half_set if opposite or self.meets == "opposite" else half_set]
+
+    @property
+    def holds_particles(self) -> bool:
+        """Whether the map that a particle meets was made with that particle."""
+        return 1 in self.volumes and self.meets != "opposite"
 
     def weight_at(self, k):
         """Amplitude weight in [0, 1] at frequency `k` [Å⁻¹]; 0 beyond the map's Nyquist."""
@@ -42,6 +52,13 @@ class Reference:
         """Highest frequency [Å⁻¹] at which the map carries weight."""
         last = np.flatnonzero(self.weight > 0)
         return min((last[-1] + 1) / (self.box * self.pixel_size), 0.5 / self.pixel_size)
+
+    @property
+    def k_signal(self) -> float:
+        """Frequency [Å⁻¹] of the map's resolution: where its weight first falls below 0.143."""
+        low = np.flatnonzero(self.weight[1:] < 0.143)
+        last = low[0] if len(low) else len(self.weight) - 1
+        return min(max(last, 1) / (self.box * self.pixel_size), self.k_max)
 
     def retained(self, distance, half_width):
         """Share of the particle's energy left in the box when delocalised by `distance` [Å].
@@ -71,9 +88,12 @@ class Reference:
         return np.interp(distance, table, share)
 
 
-def half_map_reference(half1, half2, *, pixel_size, mask=None, fsc=None, rng=None) -> Reference:
+def half_map_reference(
+    half1, half2, *, pixel_size, mask=None, fsc=None, meets="own", rng=None
+) -> Reference:
     """Two half-maps (n, n, n) and a mask; each particle will meet its own half (gold standard).
 
+    Or it meets the "opposite" half, or the "full" map: sharper, and half-sets no longer independent.
     Without `fsc` (n//2+1,) the FSC under the mask is measured and corrected for the mask, which
     needs `rng`. Without a mask a soft sphere that fills the box is used. Raises InputError.
     """
@@ -92,8 +112,11 @@ def half_map_reference(half1, half2, *, pixel_size, mask=None, fsc=None, rng=Non
             f"the FSC curve has {len(fsc)} shells, a box of {len(half1)} has {len(half1) // 2 + 1}",
             mend="give the FSC of these half-maps, or leave --fsc away to have it measured",
         )
-    masked = [half * mask for half in halves]
-    return _reference(dict(zip((1, 2), masked, strict=True)), np.asarray(fsc), pixel_size)
+    fsc, maps = np.asarray(fsc), {n: half * mask for n, half in enumerate(halves, 1)}
+    if meets == "full":
+        maps[0] = (maps[1] + maps[2]) / 2
+        fsc = 2 * np.maximum(fsc, 0) / (1 + np.maximum(fsc, 0))  # of the full map with the truth
+    return replace(_reference(maps, fsc, pixel_size), meets=meets)
 
 
 def map_reference(density, *, pixel_size, resolution=None, mask=None) -> Reference:

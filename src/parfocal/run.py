@@ -12,6 +12,9 @@ from parfocal.estimators.micrograph import MicrographChange
 from parfocal.evidence import Evidence
 from parfocal.ice import PlaneFit
 from parfocal.inputs import Inputs
+from parfocal.verdict import Band, held_out_gain
+
+REPORTED = ("error_factor", "ladder", "layer")  # of the settings, what was found and not set
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,11 @@ class Run:
     results: Mapping[str, MethodResult]
     micrographs: Mapping[str, MicrographChange]
     info: Mapping[str, Any] = field(default_factory=dict)  # as in run.json
+
+    def band(self) -> Band:
+        """Where the reference's signal ends, for the first optics group."""
+        reference, optics = self.inputs.reference, self.inputs.particles.optics[0]
+        return Band(resolution=1 / reference.k_signal, wavelength=optics.wavelength)
 
     def particles_file(self, method: str) -> Path:
         """Where a method's particles are written, in the format of the input."""
@@ -54,40 +62,8 @@ def summarise(estimates: DefocusEstimates) -> dict[str, object]:
         "change_sd": _rounded(estimates.defocus_change[ok].std()) if ok.any() else None,
         "held_out_gain": _rounded(gain, 4),
         "held_out_gain_error": _rounded(gain_error, 4),
-        **{k: v for k, v in estimates.settings.items() if k.startswith("error_factor")},
+        **{k: v for k, v in estimates.settings.items() if k.startswith(REPORTED)},
     }
-
-
-def held_out_gain(estimates: DefocusEstimates) -> tuple[float, float]:
-    """Mean held-out gain a particle [nats] with its standard error; nan without particles."""
-    gain = estimates.held_out_gain[np.isfinite(estimates.held_out_gain)]
-    if len(gain) < 2:
-        return np.nan, np.nan
-    return float(gain.mean()), float(gain.std(ddof=1) / np.sqrt(len(gain)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """Whether a method's defoci beat the input's, by held-out data: two standard errors decide."""
-
-    helps: bool | None  # None: no difference is shown, or too few particles to tell
-    text: str
-
-
-def verdict(estimates: DefocusEstimates) -> Verdict:
-    """What the held-out folds say of a method."""
-    gain, error = held_out_gain(estimates)
-    told = f"{gain:+.2f} ± {error:.2f} nats a particle on held-out data"
-    if not np.isfinite(gain):
-        return Verdict(helps=None, text="No verdict: too few particles could be scored.")
-    if gain > 2 * error:
-        return Verdict(helps=True, text=f"Per-particle defocus helps: {told}.")
-    if gain < -2 * error:
-        why = "a particle alone says too little here; its error bar shows how far it may be off"
-        return Verdict(helps=False, text=f"Keep the input defocus, {told}: {why}.")
-    return Verdict(
-        helps=None, text=f"No difference is shown between per-particle and input defocus: {told}."
-    )
 
 
 def _rounded(value, digits=2):

@@ -6,6 +6,9 @@ radially weighted cost can ask is in these sums over narrow bins b of s:
 
     A_b = Σ Re[X* P] exp(iχ₀)   B_b = Σ |P|² exp(2iχ₀)   Q_b = Σ |X|² exp(2iχ₀)
     E_b = Σ |P|²                X_b = Σ |X|²             n_b = number of independent real values
+
+A change of astigmatism adds a phase that turns with the azimuth φ of k as cos 2φ and sin 2φ. What it
+does is held, where asked for, by the harmonics of A and B: the same sums times cos 2φ ... sin 4φ.
 """
 
 from dataclasses import dataclass
@@ -14,12 +17,14 @@ import numpy as np
 import scipy.fft
 
 from parfocal.conventions import astigmatism_vector, rotation_matrix
-from parfocal.grid import SpectraGrid
+from parfocal.grid import SECTORS, SpectraGrid
 from parfocal.jit import kernel
 from parfocal.particles import ImageError, Particles
 from parfocal.projection import FourierVolume, cell_buffers, slice_row
 
 SUMS = ("A", "iA", "B", "iB", "Q", "iQ", "E", "X")
+WAVES = ("cos 2φ", "sin 2φ", "cos 4φ", "sin 4φ")
+HARMONICS = tuple(f"{name} {wave}" for name in SUMS[:4] for wave in WAVES)
 ROUNDING = 5e-7  # of float32 numbers: an image that varies by less around its mean is constant
 
 
@@ -58,15 +63,20 @@ def views_of(particles: Particles, grid: SpectraGrid) -> Views:
     )
 
 
-def spectra_of(image, views: Views, index: int, volume: FourierVolume, grid: SpectraGrid):
-    """Defocus spectra of one particle: float32 (3, bins, 8), folds by bins by SUMS.
+def spectra_of(
+    image, views: Views, index: int, volume: FourierVolume, grid: SpectraGrid
+) -> tuple[np.ndarray, np.ndarray]:
+    """Defocus spectra of one particle: float32 (3, bins, 8), folds by bins by SUMS; and harmonics.
 
     `image` is float32 (box, box), `index` its place in `views`. The sums are scaled to the box's
-    own transform, whole plane: white noise of variance v gives X = n v box². Raises ImageError for
-    an image that is not finite or constant.
+    own transform, whole plane: white noise of variance v gives X = n v box². The harmonics are
+    (bins, 16), bins by HARMONICS, over all folds; (0, 16) where the grid has no sectors. Raises
+    ImageError for an image that is not finite or constant.
     """
     transform = image_transform(image, grid, views.centre_x.shape[1])
-    acc = np.zeros((3 * grid.bins + 1, len(SUMS)), dtype=np.float32)
+    sectors = max(1, grid.sectors)
+    slot = grid.sector_slot if grid.sectors else grid.slot
+    acc = np.zeros((sectors * 3 * grid.bins + 1, len(SUMS)), dtype=np.float32)
     _accumulate(
         transform,
         volume.floats,
@@ -74,12 +84,27 @@ def spectra_of(image, views: Views, index: int, volume: FourierVolume, grid: Spe
         views.axes[index] / np.float32(volume.spacing),
         views.phase[index],
         (views.centre_x[index], views.centre_y[index]),
-        (grid.ky, grid.start, grid.first, grid.slot, grid.phase, grid.odd),
+        (grid.ky, grid.start, grid.first, slot, grid.phase, grid.odd),
         acc,
     )
     # the half plane counts twice; a padded transform has more pixels than independent values
     scale = np.float32(2.0 * (grid.optics.image_size / grid.padded_size) ** 2)
-    return acc[:-1].reshape(3, grid.bins, len(SUMS)) * scale
+    parts = acc[:-1].reshape(sectors, 3, grid.bins, len(SUMS))
+    harmonics = _harmonics(parts) if grid.sectors else np.zeros((0, len(HARMONICS)), np.float32)
+    return parts.sum(axis=0) * scale, harmonics * scale
+
+
+def _harmonics(parts):
+    """(bins, 16) of the sums `parts` (SECTORS, 3, bins, 8) of each sector."""
+    middle = np.pi * (np.arange(SECTORS) + 0.5) / SECTORS
+    waves = []
+    for order in (2, 4):
+        mean = np.sinc(order / (2 * SECTORS))  # of a wave over a sector: sin x / x, x half its turn
+        waves += [mean * np.cos(order * middle), mean * np.sin(order * middle)]
+    whole = parts[:, 0] + parts[:, 1] + parts[:, 2]
+    turned = np.dot(np.array(waves, np.float32), whole.reshape(SECTORS, -1))
+    turned = turned.reshape(len(WAVES), -1, len(SUMS))[..., : len(HARMONICS) // len(WAVES)]
+    return np.moveaxis(turned, 0, -1).reshape(-1, len(HARMONICS))
 
 
 def image_transform(image, grid: SpectraGrid, columns: int):

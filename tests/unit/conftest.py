@@ -127,9 +127,9 @@ class Case(NamedTuple):
         return sums_of(self.evidence)
 
 
-def sums_of(evidence: Evidence) -> np.ndarray:
+def sums_of(evidence: Evidence, *, corrected: bool = False) -> np.ndarray:
     """(n, 3, bins, 8) spectra of an evidence with one optics group, in the particles' order."""
-    batches = [(rows, spectra.sums) for rows, spectra, _ in evidence.batches()]
+    batches = [(rows, spectra.sums) for rows, spectra, _ in evidence.batches(corrected=corrected)]
     order = np.argsort(np.concatenate([rows for rows, _ in batches]))
     return np.concatenate([sums for _, sums in batches])[order]
 

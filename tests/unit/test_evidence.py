@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from parfocal import chunks as chunks_module
 from parfocal import evidence as module
+from parfocal.chunks import CHUNK, MemoryStore, plan, stored
 from parfocal.estimates import Status
-from parfocal.evidence import CHUNK, MemoryStore, gather, lay_grids, plan, stored
+from parfocal.evidence import gather, lay_grids
 from parfocal.execution import threads
 from parfocal.particles import ImageError, Particles
 from parfocal.reference import half_map_reference, map_reference
@@ -103,7 +105,7 @@ def test_another_order_of_the_particles_is_the_same_evidence(small):
 
 
 def test_threads_give_the_same_evidence(small, monkeypatch):
-    monkeypatch.setattr(module, "CHUNK", 40)
+    monkeypatch.setattr(chunks_module, "CHUNK", 40)
     images = Counted(small.simulation.images)
     threaded = gather(small.particles, images, small.reference, run=threads(3))
     assert len(threaded.chunks) > 3
@@ -112,7 +114,7 @@ def test_threads_give_the_same_evidence(small, monkeypatch):
 
 
 def test_a_chunk_that_is_stored_is_not_computed_again(small, monkeypatch):
-    monkeypatch.setattr(module, "CHUNK", 100)
+    monkeypatch.setattr(chunks_module, "CHUNK", 100)
     store, chunks = MemoryStore(), plan(small.particles)
     whole = gather(small.particles, small.simulation.images, small.reference)
     spectra = stored(whole.store, 1)

@@ -33,8 +33,9 @@ class Scores:
 
     def __call__(self, image, grid=None):
         model = self.model if grid is None else replace(self.model, grid=grid)
-        sums = spectra_of(image, self.views, ROW, self.volume, model.grid).astype(float)
+        sums, _ = spectra_of(image, self.views, ROW, self.volume, model.grid)
         prior = np.repeat(self.particles.defocus[ROW], 3)
+        sums = sums.astype(float)
         cross, _ = terms_at(sums, prior, model, np.tile([-5.0, 5.0], (3, 1)))
         return (cross[:, 1] - cross[:, 0]) / 10
 

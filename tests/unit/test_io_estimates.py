@@ -21,6 +21,8 @@ ABSOLUTE = {  # half of the last printed digit
     "change_high": 1e-4,
     "sheet_probability": 5e-5,
     "ice_height": 5e-5,
+    "gain_of_shift": 5e-7,
+    "gain_of_plane": 5e-7,
     "held_out_gain": 5e-7,
 }
 
@@ -43,6 +45,8 @@ def estimates(n: int = 6, seed: int = 0, **changes) -> DefocusEstimates:
         "change_high": rng.normal(300, 10, n),
         "sheet_probability": rng.random(n),
         "ice_height": rng.normal(0, 100, n),
+        "gain_of_shift": rng.normal(0, 2, n),
+        "gain_of_plane": rng.normal(0, 2, n),
         "held_out_gain": rng.normal(0, 2, n),
         "status": status,
     }
@@ -85,6 +89,8 @@ def test_the_columns_are_those_of_the_conventions(tmp_path):
             "DefocusHigh",
             "SheetProbability",
             "IceHeight",
+            "GainOfShift",
+            "GainOfPlane",
             "HeldOutGain",
             "Status",
         )

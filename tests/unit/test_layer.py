@@ -1,26 +1,32 @@
 """The ice layer, where it can be worked out by hand: Gaussian curves, planes and heights."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from parfocal.curves import robust
 from parfocal.layer import Heights, Layer, PlanePrior, design, fit_layer, posterior
-from parfocal.learning import LEAST_WIDTH, Micrograph, learn
+from parfocal.learning import LEAST_WIDTH, WIDTH_FACTORS, Micrograph, learn, width_prior
 
 GRID = np.linspace(-1500.0, 1500.0, 151)
 
 
+SEEN = 40.0  # nats by which an image of the template tells itself from one that holds nothing
+
+
 def gaussian_curves(centre, error):
-    return -0.5 * ((GRID - centre[:, None]) / error[:, None]) ** 2
+    return SEEN - 0.5 * ((GRID - centre[:, None]) / error[:, None]) ** 2
 
 
-def draw(rng, *, n=60, width=100.0, error=150.0, offset=80.0, slope=(0.05, -0.03), wrong=0.0):
+def draw(rng, *, n=60, width=100.0, error=150.0, offset=80.0, slope=(0.05, -0.03), stray=0.0):
     """(micrograph, true changes) of n particles in tilted ice."""
     x, y = rng.uniform(0, 4000, (2, n))
     place = design(x, y)
     truth = place @ np.array([offset, *slope]) + rng.normal(0, width, n)
     errors = np.full(n, error)
     seen = truth + rng.normal(0, error, n)
-    seen = np.where(rng.random(n) < wrong, rng.uniform(-1400, 1400, n), seen)
+    seen = np.where(rng.random(n) < stray, rng.uniform(-1400, 1400, n), seen)
     return Micrograph(gaussian_curves(seen, errors), place), truth, seen
 
 
@@ -44,7 +50,9 @@ def test_a_density_of_heights_has_mass_one_and_the_variance_of_its_kind(heights,
 def test_gaussian_curves_give_the_closed_form_of_weighted_least_squares():
     rng = np.random.default_rng(1)
     micrograph, _, seen = draw(rng)
-    layer = Layer(heights=Heights(width=100.0, wrong=0.0), plane=PlanePrior(slope_sd=0.05))
+    layer = Layer(
+        heights=Heights(width=100.0, stray=0.0), plane=PlanePrior(slope_sd=0.05), wrong=0.0
+    )
     fit = fit_layer(micrograph.curves, GRID, micrograph.place, layer)
     mean, precision = layer.plane.moments()
     noise = 100.0**2 + 150.0**2
@@ -58,9 +66,11 @@ def test_a_particles_own_data_count_once():
     """Its posterior is its curve times the prior that the *other* particles give."""
     rng = np.random.default_rng(2)
     micrograph, _, seen = draw(rng, n=12)
-    layer = Layer(heights=Heights(width=100.0, wrong=0.0), plane=PlanePrior(slope_sd=0.05))
+    layer = Layer(
+        heights=Heights(width=100.0, stray=0.0), plane=PlanePrior(slope_sd=0.05), wrong=0.0
+    )
     fit = fit_layer(micrograph.curves, GRID, micrograph.place, layer)
-    density, _ = posterior(micrograph.curves, GRID, fit, layer)
+    density = posterior(micrograph.curves, GRID, fit, layer).density
     others = np.arange(12) != 5
     alone = fit_layer(micrograph.curves[others], GRID, micrograph.place[others], layer)
     at = micrograph.place[5]
@@ -101,22 +111,75 @@ def test_two_sheets_are_told_from_one():
     assert heights.distance == pytest.approx(500.0, abs=60.0)
 
 
-def test_wrong_particles_do_not_bend_the_plane():
+def test_stray_particles_do_not_bend_the_plane():
     rng = np.random.default_rng(5)
-    drawn = [draw(rng, n=100, error=60.0, wrong=0.15) for _ in range(10)]
+    drawn = [draw(rng, n=100, error=60.0, stray=0.15) for _ in range(10)]
     layer = learn([d[0] for d in drawn], GRID, Layer())
-    assert layer.heights.wrong == pytest.approx(0.15, abs=0.06)
+    assert layer.heights.stray == pytest.approx(0.15, abs=0.06)
     slopes = [fit_layer(m.curves, GRID, m.place, layer).coefficients[1:] for m, _, _ in drawn]
     error = np.hypot(100.0, 60.0) / 1155.0 / np.sqrt(85 * 10)  # 1155: spread of coordinates
     np.testing.assert_allclose(np.mean(slopes, axis=0), [0.05, -0.03], atol=4 * error)
 
 
+def with_junk(rng, micrograph, share):
+    """The same micrograph, but some images hold nothing: a steep curve, far below 0, to one side."""
+    junk = rng.random(len(micrograph.curves)) < share
+    steep = -150.0 + 0.05 * GRID
+    return Micrograph(np.where(junk[:, None], steep, micrograph.curves), micrograph.place), junk
+
+
+def test_junk_is_counted_and_falls_back_to_the_plane():
+    rng = np.random.default_rng(8)
+    drawn = [with_junk(rng, draw(rng, n=100, error=60.0)[0], 0.3) for _ in range(10)]
+    layer = learn([m for m, _ in drawn], GRID, Layer())
+    share = np.mean([junk.mean() for _, junk in drawn])
+    assert layer.wrong == pytest.approx(share, abs=1e-6)
+    micrograph, junk = drawn[0]
+    safe = robust(micrograph.curves, layer.wrong)
+    fit = fit_layer(safe, GRID, micrograph.place, layer)
+    found = posterior(safe, GRID, fit, layer).density @ GRID
+    plane = micrograph.place @ fit.coefficients
+    np.testing.assert_allclose(found[junk], plane[junk], atol=3.0)
+    assert np.abs(found - plane)[~junk].max() > 30
+    # the spoiled twin: believed, the junk drags everything to the end of the range
+    believed = replace(layer, wrong=0.0, heights=replace(layer.heights, stray=0.0))
+    bent = fit_layer(micrograph.curves, GRID, micrograph.place, believed)
+    assert abs(bent.coefficients[0] - 80.0) > 10 * abs(fit.coefficients[0] - 80.0)
+
+
+def test_the_sheet_that_a_particle_is_in():
+    rng = np.random.default_rng(9)
+    place = design(*rng.uniform(0, 4000, (2, 60)))
+    upper = rng.random(60) < 0.5
+    centre = np.where(upper, 150.0, -150.0) + rng.normal(0, 60.0, 60)
+    curves = gaussian_curves(centre, np.full(60, 60.0))
+    layer = Layer(heights=Heights(kind="two sheets", width=10.0, distance=300.0))
+    found = posterior(curves, GRID, fit_layer(curves, GRID, place, layer), layer).upper
+    assert np.mean((found > 0.5) == upper) > 0.95
+    assert found[upper].mean() > 0.9 > 0.1 > found[~upper].mean()
+    single = Layer(heights=Heights(width=100.0))
+    alone = posterior(curves, GRID, fit_layer(curves, GRID, place, single), single).upper
+    assert np.isnan(alone).all()
+
+
+def test_how_far_widths_vary_over_micrographs_is_learned():
+    rng = np.random.default_rng(10)
+    alike = [draw(rng, width=90.0, error=60.0)[0] for _ in range(20)]
+    apart = [draw(rng, width=w, error=60.0)[0] for w in 90.0 * 2.5 ** rng.normal(0, 1, 20)]
+    layer = Layer(heights=Heights(width=90.0))
+    same, varied = (width_prior(sample, GRID, layer) for sample in (alike, apart))
+    middle = np.argmin(np.abs(WIDTH_FACTORS - 1))
+    assert same[middle] > 0.99
+    assert varied[middle] < 0.6
+    assert same.sum() == pytest.approx(1)
+
+
 def test_without_information_everything_falls_back_to_the_input():
     rng = np.random.default_rng(6)
     flat = [Micrograph(np.zeros((60, len(GRID))), draw(rng)[0].place) for _ in range(5)]
-    layer = Layer(heights=Heights(width=50.0, wrong=0.0))
+    layer = Layer(heights=Heights(width=50.0, stray=0.0), wrong=0.0)
     fit = fit_layer(flat[0].curves, GRID, flat[0].place, layer)
-    density, _ = posterior(flat[0].curves, GRID, fit, layer)
+    density = posterior(flat[0].curves, GRID, fit, layer).density
     np.testing.assert_allclose(density @ GRID, 0, atol=1e-6)
 
 

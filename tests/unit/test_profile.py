@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from parfocal.chunks import MemoryStore
 from parfocal.estimates import Status
 from parfocal.estimators import Profile
 from parfocal.estimators.profile import FACTOR_PRIOR, error_factor, judge
-from parfocal.evidence import MemoryStore, gather
+from parfocal.evidence import gather
 from parfocal.grid import Fold
 from parfocal.likelihood import Peaks
 from parfocal.simulate.noise import Noise

@@ -26,7 +26,7 @@ from parfocal.report.content import (
 from parfocal.report.figures import curve_figure, histogram_figure, overview_figure, spectrum_figure
 from parfocal.report.micrograph import MAX_PARTICLES, micrograph_figure
 from parfocal.report.page import MAX_MICROGRAPHS, render_page
-from parfocal.run import held_out_gain
+from parfocal.verdict import held_out_gain
 
 NASTY = "<script>alert('x')</script>"
 

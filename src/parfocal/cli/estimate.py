@@ -7,6 +7,9 @@ import typer
 
 from parfocal.cli.show import announce, machine_or_person
 
+# said here, for the table of methods would load numpy; a test holds that they are the same
+METHODS = "bayes, profile"
+
 
 def estimate(
     particles: Annotated[
@@ -55,9 +58,25 @@ def estimate(
             help="cryoSPARC aberration to leave out, such as ctf/tilt_A; may be repeated.",
         ),
     ] = None,
+    reference: Annotated[
+        str,
+        typer.Option(
+            metavar="HALF",
+            help="Which half-map a particle meets: its own (its part taken out), the opposite one, "
+            "or the full map (sharper; half-sets are then no longer independent).",
+        ),
+    ] = "own",
     method: Annotated[
-        str, typer.Option(metavar="NAMES", help="Method, or several with commas.")
-    ] = "profile",
+        str,
+        typer.Option(metavar="NAMES", help=f"Method, or several with commas: {METHODS}."),
+    ] = "bayes",
+    set: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METHOD.SETTING=VALUE",
+            help="Setting of a method, such as bayes.stage_tilt=30; may be repeated.",
+        ),
+    ] = None,
     range: Annotated[
         float,
         typer.Option("--range", metavar="Å", help="Searched either side of the input defocus."),
@@ -91,9 +110,12 @@ def estimate(
     from parfocal.pipeline import EstimateSettings
     from parfocal.pipeline import estimate as run_estimate
 
-    files = ReferenceFiles(half_maps=half_maps, map=map, mask=mask, fsc=fsc, resolution=resolution)
+    files = ReferenceFiles(
+        half_maps=half_maps, map=map, mask=mask, fsc=fsc, resolution=resolution, meets=reference
+    )
     settings = EstimateSettings(
         methods=tuple(dict.fromkeys(name.strip() for name in method.split(",") if name.strip())),
+        options=tuple(set or ()),
         search_range=range,
         padding=padding,
         ignore=tuple(dict.fromkeys(ignore or ())),

@@ -1,65 +1,84 @@
 """Method `bayes`: each particle's curve within the ice layer that its micrograph's particles share."""
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from parfocal.curves import scaled_curves
+from parfocal.curves import robust
+from parfocal.errors import InputError
 from parfocal.estimates import DefocusEstimates, Status
+from parfocal.estimators.by_micrograph import by_micrograph, fine_grid, some_micrographs
 from parfocal.estimators.draft import Draft
 from parfocal.evidence import Evidence
-from parfocal.grid import Fold
-from parfocal.layer import Heights, Layer, PlanePrior, design, fit_layer, posterior
-from parfocal.learning import LEAST_SLOPE, LEAST_WIDTH, Micrograph, learn
+from parfocal.ladder import RUNGS, climb
+from parfocal.layer import Heights, Layer, PlanePrior, Posterior, design, fit_layer, posterior
+from parfocal.learning import (
+    LEAST_SLOPE,
+    LEAST_WIDTH,
+    WIDTH_FACTORS,
+    Micrograph,
+    learn,
+    width_prior,
+)
 from parfocal.particles import Particles
 
-LEARNED_FROM = 3000  # particles, whole micrographs of them, evenly taken
-STEP = 12.0  # Å, of the grid of changes at the most
+LEARNED_FROM = 2000  # particles, whole micrographs of them, evenly taken
+INPUT, SHIFT, PLANE, PARTICLE = RUNGS
+INTERVAL = (0.16, 0.84)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bayes:
-    """Posterior mean and standard deviation of each particle's change under the ice-layer model.
+    """Posterior mean, error and 68 % interval of each particle's change under the ice-layer model.
 
-    δ = micrograph's offset + tilt of its ice + height in the layer; widths learned from the data set.
-    Where particles carry no information it falls back to the plane, then to the input. `stage_tilt`
-    and `tilt_axis` [degrees]: the known tilt of the stage and its axis in the image, from +x to +y.
+    δ = micrograph's offset + tilt of its ice + height in the layer; widths learned from the data set,
+    and shrunk towards it in each micrograph. What is reported is the mean under the last rung of the
+    ladder {input, micrograph shift, plane, plane + particle} that held-out data support, or under
+    `rung` if that names one; the error always counts the heights. `stage_tilt` and `tilt_axis`
+    [degrees]: the known tilt of the stage and its axis in the image, from +x to +y.
+
+    Wrong where particles are far from Gaussian about plane or sheets, such as bent ice.
     """
 
     stage_tilt: float = 0.0
     tilt_axis: float = 0.0
+    rung: str = "auto"
     name: str = "bayes"
+
+    def __post_init__(self) -> None:
+        if self.rung not in ("auto", *RUNGS):
+            mend = f"choose auto, {', '.join(RUNGS)}"
+            raise InputError(f"the ladder has no rung {self.rung!r}", mend=mend)
 
     def estimate(self, particles: Particles, evidence: Evidence) -> DefocusEstimates:
         """Estimates of all `particles`, in their order."""
         draft = Draft(self, particles, evidence)
-        ladder = {rung: np.full(len(particles), np.nan) for rung in RUNGS}
         if not evidence.models:
             return draft.finish()
         grid = fine_grid(evidence)
-        layers = self._learn(particles, evidence, grid)
+        layers, factors = self._learn(particles, evidence, grid)
+        means = np.full((len(RUNGS), len(particles)), np.nan)
+        gains = np.full((len(particles), len(layers)), np.nan)
         for rows, curves in by_micrograph(particles, evidence, grid):
             place = design(particles.coordinate_x[rows], particles.coordinate_y[rows])
-            layer = layers["plane + particle"]
-            fit = fit_layer(curves[0], grid, place, layer)
-            density, _ = posterior(curves[0], grid, fit, layer)
-            draft.change[rows] = mean = density @ grid
-            # a density narrower than the grid's step is no narrower than that makes it
-            least = ((grid[1] - grid[0]) / 4) ** 2
-            draft.error[rows] = np.sqrt(np.maximum(density @ grid**2 - mean**2, least))
-            draft.status[rows] = _judge(density)
-            for rung, model in layers.items():
-                ladder[rung][rows] = held_out(curves, grid, place, model)
-        draft.gain = ladder["plane + particle"]
+            found = _mixed(curves[0], grid, place, layers[PARTICLE], factors)
+            _fill(draft, rows, found, grid)
+            means[:, rows] = _means(curves[0], grid, place, layers, found)
+            for rung, layer in enumerate(layers.values()):
+                gains[rows, rung] = held_out(curves, grid, place, layer)
+        draft.gain_of_shift, draft.gain_of_plane, draft.gain = gains.T
+        ladder = climb(gains, particles.micrograph)
+        rung = ladder.best if self.rung == "auto" else self.rung
+        _step_down(draft, means[RUNGS.index(rung)])
         return draft.finish(
-            layer=asdict(layers["plane + particle"]),
-            ladder=summarise_ladder(ladder, particles.micrograph),
+            layer=asdict(layers[PARTICLE]),
+            width_factors=dict(zip(WIDTH_FACTORS.tolist(), factors.round(3).tolist(), strict=True)),
+            ladder=ladder.plain(),
         )
 
-    def _learn(self, particles, evidence, grid) -> dict[str, Layer]:
-        """The layer of each rung, from some of the micrographs."""
-        wanted = some_micrographs(particles)
+    def _learn(self, particles, evidence, grid) -> tuple[dict[str, Layer], np.ndarray]:
+        """The layer of each rung, and how far its width varies, from some of the micrographs."""
+        wanted = some_micrographs(particles, LEARNED_FROM)
         sample = [
             Micrograph(
                 curves[0], design(particles.coordinate_x[rows], particles.coordinate_y[rows])
@@ -69,17 +88,13 @@ class Bayes:
         slope = np.tan(np.radians(self.stage_tilt))
         axis = np.radians(self.tilt_axis)
         tilt = (-slope * np.sin(axis), slope * np.cos(axis))
-        full = Layer(plane=PlanePrior(slope=tilt))
-        flat = replace(full, heights=Heights(width=LEAST_WIDTH, wrong=1e-3))
-        shift = replace(flat, plane=PlanePrior(slope=tilt, slope_sd=LEAST_SLOPE))
-        starts = {"micrograph shift": shift, "plane": flat, "plane + particle": full}
-        return {
-            rung: learn(sample, grid, start, heights=start is full)
-            for rung, start in starts.items()
-        }
-
-
-RUNGS = ("micrograph shift", "plane", "plane + particle")  # above the input, whose gain is 0
+        full = learn(sample, grid, Layer(plane=PlanePrior(slope=tilt)))
+        line = replace(full, heights=Heights(width=LEAST_WIDTH, stray=full.heights.stray))
+        plane = learn(sample, grid, line, heights=False)
+        level = replace(line, plane=replace(full.plane, slope_sd=LEAST_SLOPE))
+        shift = learn(sample, grid, level, heights=False)
+        layers = {SHIFT: shift, PLANE: plane, PARTICLE: full}
+        return layers, width_prior(sample, grid, full)
 
 
 def held_out(curves, grid, place, layer: Layer) -> np.ndarray:
@@ -89,81 +104,72 @@ def held_out(curves, grid, place, layer: Layer) -> np.ndarray:
     """
     gain = np.zeros(curves.shape[1])
     for fitted, scored in ((curves[1], curves[2]), (curves[2], curves[1])):
-        density, _ = posterior(fitted, grid, fit_layer(fitted, grid, place, layer), layer)
+        fitted, scored = robust(fitted, layer.wrong), robust(scored, layer.wrong)
+        density = posterior(fitted, grid, fit_layer(fitted, grid, place, layer), layer).density
         relative = scored - scored[:, len(grid) // 2, None]
         top = relative.max(axis=1, keepdims=True)
         gain += np.log(np.sum(density * np.exp(relative - top), axis=1)) + top[:, 0]
     return gain
 
 
-def summarise_ladder(ladder, micrograph) -> dict[str, list[float]]:
-    """Rung -> mean gain a particle over the input [nats], and its standard error over micrographs."""
-    out = {}
-    for rung, gain in ladder.items():
-        seen = np.isfinite(gain)
-        mean = gain[seen].mean()
-        _, index = np.unique(micrograph[seen], return_inverse=True)
-        totals = np.bincount(index, weights=gain[seen] - mean)
-        error = np.sqrt(np.sum(totals**2) * len(totals) / max(1, len(totals) - 1)) / seen.sum()
-        out[rung] = [round(float(mean), 4), round(float(error), 4)]
+def _mixed(curves, grid, place, layer: Layer, factors) -> Posterior:
+    """Posterior with the micrograph's own width: a mean over the widths that its evidence allows."""
+    curves, used = robust(curves, layer.wrong), np.flatnonzero(factors > 1e-3)
+    fits = [fit_layer(curves, grid, place, layer.with_width(WIDTH_FACTORS[j])) for j in used]
+    weight = np.log(factors[used]) + [fit.log_evidence for fit in fits]
+    weight = np.exp(weight - weight.max())
+    parts = [
+        posterior(curves, grid, fit, layer.with_width(WIDTH_FACTORS[j]))
+        for fit, j in zip(fits, used, strict=True)
+    ]
+    density, inside, upper = (
+        np.average([getattr(part, name) for part in parts], axis=0, weights=weight)
+        for name in ("density", "inside", "upper")
+    )
+    return Posterior(density=density, inside=inside, upper=upper)
+
+
+def _fill(draft: Draft, rows, found: Posterior, grid) -> None:
+    """Mean, error, interval, sheet and status from the posterior with the particles' heights."""
+    mean = found.density @ grid
+    # a density narrower than the grid's step is no narrower than that makes it
+    least = ((grid[1] - grid[0]) / 4) ** 2
+    draft.change[rows] = mean
+    draft.error[rows] = np.sqrt(np.maximum(found.density @ grid**2 - mean**2, least))
+    draft.low[rows], draft.high[rows] = _quantiles(found.density, grid, INTERVAL)
+    draft.sheet[rows] = found.upper
+    best = np.argmax(found.density, axis=1)
+    edge = (best == 0) | (best == len(grid) - 1)
+    draft.status[rows] = np.where(edge, Status.AT_BOUND, Status.OK)
+
+
+def _means(curves, grid, place, layers, found: Posterior) -> np.ndarray:
+    """(rungs, m) Å: the change that each rung of the ladder would give."""
+    means = np.zeros((len(RUNGS), len(curves)))
+    for rung in (SHIFT, PLANE):
+        layer = layers[rung]
+        fit = fit_layer(robust(curves, layer.wrong), grid, place, layer)
+        means[RUNGS.index(rung)] = place @ fit.coefficients
+    means[RUNGS.index(PARTICLE)] = found.density @ grid
+    return means
+
+
+def _step_down(draft: Draft, change) -> None:
+    """Report `change` (n,) instead; the error counts how far that is from the mean."""
+    draft.low, draft.high = np.minimum(draft.low, change), np.maximum(draft.high, change)
+    draft.error = np.hypot(draft.error, draft.change - change)
+    draft.change = change
+
+
+def _quantiles(density, grid, shares):
+    """[(m,), ...] changes below which the given shares of each density lie."""
+    held = np.cumsum(density, axis=1)
+    edge = grid + (grid[1] - grid[0]) / 2
+    out = []
+    for share in shares:
+        at = np.clip(np.argmax(held >= share, axis=1), 1, len(grid) - 1)
+        row = np.arange(len(density))
+        below, above = held[row, at - 1], held[row, at]
+        part = np.clip((share - below) / np.maximum(above - below, 1e-12), 0, 1)
+        out.append(edge[at - 1] + part * (edge[at] - edge[at - 1]))
     return out
-
-
-def fine_grid(evidence: Evidence) -> np.ndarray:
-    """Changes [Å] that resolve both the curves and the layer."""
-    grid = evidence.change()
-    half = max(len(grid) // 2, int(np.ceil(evidence.change_max / STEP)))
-    return np.linspace(-evidence.change_max, evidence.change_max, 2 * half + 1)
-
-
-def some_micrographs(particles: Particles) -> set[str]:
-    """Names of micrographs, evenly taken, that hold about LEARNED_FROM particles."""
-    names, counts = np.unique(particles.micrograph, return_counts=True)
-    n = int(np.clip(np.ceil(LEARNED_FROM / counts.mean()), 1, len(names)))
-    return set(names[np.linspace(0, len(names) - 1, n).round().astype(int)].tolist())
-
-
-def by_micrograph(
-    particles: Particles, evidence: Evidence, grid, wanted: set[str] | None = None
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(rows, curves) of each micrograph: float64 (3, m, c), whole, first and second fold.
-
-    A micrograph is given once all of its particles were met; as chunks follow the stacks, few wait.
-    """
-    names, index, counts = np.unique(particles.micrograph, return_inverse=True, return_counts=True)
-    waiting: dict[int, list] = {}
-    for rows, spectra, model in evidence.batches():
-        for number in np.unique(index[rows]):
-            if wanted is not None and names[number] not in wanted:
-                continue
-            mine = np.flatnonzero(index[rows] == number)
-            counts[number] -= len(mine)
-            good = mine[spectra.status[mine] == Status.OK]
-            if len(good):
-                waiting.setdefault(number, []).append(
-                    (rows[good], _curves(spectra.sums[good], particles, rows[good], model, grid))
-                )
-            if counts[number] == 0 and number in waiting:
-                parts = waiting.pop(number)
-                yield (
-                    np.concatenate([part[0] for part in parts]),
-                    np.concatenate([part[1] for part in parts], axis=1),
-                )
-    for parts in waiting.values():  # particles of groups without a model are never met
-        yield (
-            np.concatenate([part[0] for part in parts]),
-            np.concatenate([part[1] for part in parts], axis=1),
-        )
-
-
-def _curves(sums, particles, rows, model, grid):
-    whole = scaled_curves(sums.sum(axis=1), particles.defocus[rows], model, grid)
-    folds = [whole.of(sums[:, fold]).on_grid() for fold in (Fold.FIRST, Fold.SECOND)]
-    return np.stack([whole.on_grid(), *folds])
-
-
-def _judge(density):
-    """(m,) Status of each posterior on the grid."""
-    best = np.argmax(density, axis=1)
-    edge = (best == 0) | (best == density.shape[1] - 1)
-    return np.where(edge, Status.AT_BOUND, Status.OK)

@@ -43,6 +43,7 @@ class Draft:
         self.low, self.high = np.full(n, np.nan), np.full(n, np.nan)  # changes; nan: ± error
         self.sheet = np.full(n, np.nan)
         self.gain = np.full(n, np.nan)
+        self.gain_of_shift, self.gain_of_plane = np.full(n, np.nan), np.full(n, np.nan)
         self.status, _ = evidence.failures(n)
         self.search_range = evidence.change_max
 
@@ -68,6 +69,8 @@ class Draft:
             change_high=np.where(given, self.high, change + error),
             sheet_probability=self.sheet,
             ice_height=np.full(len(particles), np.nan),
+            gain_of_shift=self.gain_of_shift,
+            gain_of_plane=self.gain_of_plane,
             held_out_gain=self.gain,
             status=self.status,
             settings={**asdict(self.method), "search_range": self.search_range, **settings},

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from parfocal.chunks import ChunkSpectra
 from parfocal.errors import InputError
-from parfocal.evidence import ChunkSpectra
 from parfocal.io.files import replacing
 
-FORMAT = 1  # of the files; a change of what the sums mean asks for a new number
+FORMAT = 2  # of the files; a change of what the sums mean asks for a new number
 PLAN = "plan.json"
+COLUMNS = ("sums", "status", "reason", "harmonics")
 
 
 class ShardStore:
@@ -41,7 +42,7 @@ class ShardStore:
             return None
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
-                return ChunkSpectra(sums=held["sums"], status=held["status"], reason=held["reason"])
+                return ChunkSpectra(**{name: held[name] for name in COLUMNS})
         except (zipfile.BadZipFile, ValueError, KeyError, EOFError):
             mend = "delete that file, and run again with --resume"
             raise InputError("damaged spectra", where=path, mend=mend) from None
@@ -49,7 +50,7 @@ class ShardStore:
     def put(self, number: int, spectra: ChunkSpectra) -> None:
         """Keep one chunk; it is there whole or not at all."""
         with replacing(self._path(number)) as file:
-            np.savez(file, sums=spectra.sums, status=spectra.status, reason=spectra.reason)
+            np.savez(file, **{name: getattr(spectra, name) for name in COLUMNS})
 
     def discard(self) -> None:
         """Remove the folder, and the one that it is in if nothing else is there."""

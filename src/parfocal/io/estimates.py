@@ -21,6 +21,8 @@ NUMBERS = {  # column: attribute, decimals
     "parfocalDefocusHigh": ("defocus_high", 4),
     "parfocalSheetProbability": ("sheet_probability", 4),
     "parfocalIceHeight": ("ice_height", 4),
+    "parfocalGainOfShift": ("gain_of_shift", 6),
+    "parfocalGainOfPlane": ("gain_of_plane", 6),
     "parfocalHeldOutGain": ("held_out_gain", 6),
 }
 CHANGES = {"defocus_change": "defocus", "change_low": "defocus_low", "change_high": "defocus_high"}

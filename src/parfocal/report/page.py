@@ -21,8 +21,9 @@ from parfocal.report.content import (
     summarise_micrographs,
 )
 from parfocal.report.figures import curve_figure, histogram_figure, overview_figure, spectrum_figure
+from parfocal.report.ladder import ladder_figure
 from parfocal.report.micrograph import MAX_PARTICLES, micrograph_figure
-from parfocal.run import held_out_gain
+from parfocal.verdict import held_out_gain
 
 MAX_MICROGRAPHS = 60  # drawn; every micrograph is in the overview and the table
 MISSING = "–"
@@ -107,6 +108,9 @@ def _figures(content: PageContent, micrographs: Sequence[MicrographSummary]) -> 
         "histograms": histogram_figure(content.estimates),
         "overview": overview_figure(micrographs),
     }
+    ladder = ladder_figure(content.estimates)
+    if ladder is not None:
+        figures["ladder"] = ladder
     if content.curves:
         figures["curves"] = curve_figure(content.curves)
     if content.spectra:
