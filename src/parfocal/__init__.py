@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from parfocal.estimators import ESTIMATORS
     from parfocal.evidence import gather
+    from parfocal.extract import ExtractSettings, extract_particles
     from parfocal.ice import fit_plane, fit_planes
     from parfocal.inputs import ReferenceFiles, read_inputs
     from parfocal.io import read_estimates, read_particles, write_estimates, write_particles
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
 _HOME = {  # public name -> module; imported when first asked for, so that `import parfocal` is quick
     "ESTIMATORS": "estimators",
     "EstimateSettings": "pipeline",
+    "ExtractSettings": "extract",
     "ReferenceFiles": "inputs",
     "estimate": "pipeline",
+    "extract_particles": "extract",
     "fit_plane": "ice",
     "fit_planes": "ice",
     "gather": "evidence",
@@ -46,6 +49,8 @@ __all__ = [  # noqa: RUF022 - in the order of the work
     "read_estimates",
     "EstimateSettings",
     "estimate",
+    "extract_particles",
+    "ExtractSettings",
 ]
 
 

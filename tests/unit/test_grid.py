@@ -7,7 +7,7 @@ import pytest
 import scipy.fft
 from scipy.spatial import cKDTree
 
-from parfocal.grid import GUARD, K_MIN, PHASE_PER_BIN, padded_size, spectra_grid
+from parfocal.grid import GUARD, K_MIN, PHASE_PER_BIN, SECTORS, padded_size, spectra_grid
 from parfocal.optics import effective_frequency
 
 from .conftest import Pixels, make_optics
@@ -16,10 +16,12 @@ MAGNIFICATION = (1.03, 0.01, -0.004, 0.98)
 PADDINGS = [1.0, 1.1, 1.25, 1.5, 2.0, 2.1]  # 1.1 and 2.1: pixels right at the borders of blocks
 
 
-def make_grid(padding=1.0, change_max=1000.0, k_max=math.inf, **changes):
+def make_grid(padding=1.0, change_max=1000.0, k_max=math.inf, astigmatism=False, **changes):
     optics = make_optics(**changes)
     padded = 2 * round(padding * optics.image_size / 2)
-    return spectra_grid(optics, padded=padded, change_max=change_max, k_max=k_max)
+    return spectra_grid(
+        optics, padded=padded, change_max=change_max, k_max=k_max, astigmatism=astigmatism
+    )
 
 
 @pytest.fixture(params=PADDINGS)
@@ -149,6 +151,29 @@ def test_only_odd_aberrations_make_an_odd_phase():
     assert (turn < 0).all()  # -2π Cs λ² k³ along a tilt
     np.testing.assert_allclose(turn / turn[0], np.arange(1, 10) ** 3, rtol=1e-4)
     assert np.abs(np.angle(tilted.odd[kx == 0])).max() < 1e-6
+
+
+@pytest.mark.parametrize("change_max", [1000.0, 400_000.0], ids=["16 bit", "32 bit"])
+def test_sectors_split_each_slot_by_the_azimuth_of_the_specimen(change_max):
+    grid = make_grid(change_max=change_max, astigmatism=True, magnification=MAGNIFICATION)
+    assert grid.sectors == SECTORS
+    kx, ky, *_ = Pixels.of(grid)
+    seen_x, seen_y = effective_frequency(kx, ky, grid.optics)
+    azimuth = np.mod(np.arctan2(seen_y, seen_x), np.pi)
+    sector, within = np.divmod(grid.sector_slot.astype(int), 3 * grid.bins)
+    counted = grid.slot < 3 * grid.bins
+    np.testing.assert_array_equal(within[counted], grid.slot[counted])
+    np.testing.assert_array_equal(sector[~counted], SECTORS)
+    off = azimuth - (sector + 0.5) * np.pi / SECTORS
+    assert np.abs(off[counted]).max() <= np.pi / SECTORS / 2 * (1 + 1e-9)
+    assert set(sector[counted]) == set(range(SECTORS))
+
+
+def test_without_astigmatism_there_are_no_sectors():
+    plain, split = make_grid(), make_grid(astigmatism=True)
+    assert plain.sectors == 0
+    assert plain.sector_slot.size == 0
+    np.testing.assert_array_equal(plain.slot, split.slot)
 
 
 @pytest.mark.parametrize("radius", [10.0, 80.0])

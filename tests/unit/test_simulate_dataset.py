@@ -8,7 +8,7 @@ import pytest
 from parfocal.io.images import StackImages
 from parfocal.io.mrc import read_map
 from parfocal.io.relion import read_relion
-from parfocal.io.star import read_star
+from parfocal.io.star import read_star, write_star
 from parfocal.simulate import Scene, Truth, read_truth, simulate, write_dataset
 
 PLAIN = Scene(particles=10, micrographs=3, box=48, pixel_size=3.0, residues=100, shift_error=1.0)
@@ -20,6 +20,7 @@ ABERRATED = replace(
     even_zernike=(0.05, 0.1),
     magnification=(1.01, 0.002, -0.001, 0.99),
     micrograph_pixel_size=1.5,
+    wrong=0.3,
 )
 
 
@@ -72,6 +73,20 @@ def test_truth_reads_back(written):
         np.testing.assert_allclose(getattr(read, field.name), expected, rtol=1e-10, atol=1e-9)
     names = read_star(folder / "truth.star")["truth"].text("parfocalParticleId")
     assert names == simulation.particles.particle_id.tolist()
+
+
+def test_a_truth_that_does_not_know_of_wrong_particles_has_none(written, tmp_path):
+    simulation, folder = written
+    table = read_star(folder / "truth.star")["truth"]
+    older = {
+        n: table.text(n)
+        for n in table.columns
+        if n not in ("parfocalTrueWrong", "parfocalTrueEmpty")
+    }
+    write_star(tmp_path / "truth.star", {"truth": older})
+    read = read_truth(tmp_path / "truth.star")
+    assert not read.wrong.any()
+    np.testing.assert_allclose(read.defocus, simulation.truth.defocus)
 
 
 def test_angles_are_degrees_and_coordinates_pixels_in_the_file(written):

@@ -29,6 +29,7 @@ def drawn(seed=5, **settings):
         ({"particles": 2, "micrographs": 3}, "more particles"),
         ({"micrograph_size": (100, 4096)}, "hold a box"),
         ({"half_map_resolution": 0}, "half_map_resolution"),
+        ({"wrong": 1.0}, "wrong = 1"),
     ],
 )
 def test_impossible_scenes_are_refused_with_their_reason(settings, message):
@@ -125,3 +126,17 @@ def test_particles_are_laid_out_as_a_file_has_them():
     for place in (particles.coordinate_x, particles.coordinate_y):
         assert margin - 1 <= place.min() <= place.max() <= 4096 - margin + 1
         np.testing.assert_array_equal(place, np.rint(place))
+
+
+def test_wrong_particles_are_half_empty_and_half_in_another_pose():
+    _, clean, _ = drawn()
+    _, particles, true = drawn(wrong=0.1)
+    assert true.wrong.sum() == 300
+    assert true.empty.sum() == 150
+    assert not (true.empty & ~true.wrong).any()
+    for name, column in clean.columns().items():
+        np.testing.assert_array_equal(getattr(particles, name), column, err_msg=name)
+    there = rotation_matrix(true.rot, true.tilt, true.psi)
+    filed = rotation_matrix(particles.rot, particles.tilt, particles.psi)
+    apart = np.abs(there - filed).max(axis=(1, 2))
+    assert apart[~true.wrong].max() < 1e-9 < 1e-3 < apart[true.wrong].min()

@@ -76,6 +76,21 @@ def test_another_seed_another_set(simulation):
     assert (other.truth.defocus != simulation.truth.defocus).all()
 
 
+def test_wrong_particles_hold_nothing_or_another_view(simulation):
+    made = run(replace(SCENE, wrong=0.5))
+    true, clean = made.truth, np.array([made.images.clean(row) for row in range(24)])
+    assert true.wrong.sum() == 12
+    np.testing.assert_array_equal(np.isinf(true.cramer_rao), true.wrong)
+    np.testing.assert_array_equal((clean == 0).all(axis=(1, 2)), true.empty)
+    np.testing.assert_array_equal(true.signal_variance == 0, true.empty)
+    assert true.signal_variance[~true.wrong].mean() == pytest.approx(SCENE.snr, rel=1e-6)
+    before = np.array([simulation.images.clean(row) for row in range(24)])
+    full = np.flatnonzero(~true.empty)
+    alike = np.array([np.corrcoef(clean[i].ravel(), before[i].ravel())[0, 1] for i in full])
+    wrong = true.wrong[full]
+    assert alike[~wrong].min() > 0.9999 > alike[wrong].max()
+
+
 def test_rows_have_noise_of_their_own_and_keep_it(simulation):
     noise = images_of(simulation) - [simulation.images.clean(row) for row in range(24)]
     assert np.abs(np.corrcoef(noise.reshape(24, -1)) - np.eye(24)).max() < 0.1

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from parfocal.conventions import rotation_matrix
-from parfocal.grid import PHASE_PER_BIN, spectra_grid
+from parfocal.grid import PHASE_PER_BIN, SECTORS, spectra_grid
 from parfocal.particles import ImageError
 from parfocal.projection import fourier_volume, project
 from parfocal.simulate.noise import Noise
-from parfocal.spectra import SUMS, image_transform, spectra_of, views_of
+from parfocal.spectra import HARMONICS, SUMS, image_transform, spectra_of, views_of
 
 from .conftest import Pixels, make_optics, make_particles
 
@@ -38,8 +38,13 @@ def noise_image(n=48, seed=1):
     return np.random.default_rng(seed).normal(size=(n, n)).astype(np.float32)
 
 
-def lay(optics=ABERRATED, padded=72):
-    return spectra_grid(optics, padded=padded, change_max=CHANGE_MAX)
+def lay(optics=ABERRATED, padded=72, **asked):
+    return spectra_grid(optics, padded=padded, change_max=CHANGE_MAX, **asked)
+
+
+def sums_of(*arguments):
+    """(3, bins, 8) of one particle."""
+    return spectra_of(*arguments)[0]
 
 
 def plain_terms(image, particles, row, grid):
@@ -105,7 +110,7 @@ def test_spectra_are_the_plain_sums(optics, padded):
     views = views_of(particles, grid)
     for row in range(len(particles)):
         image = noise_image(seed=row)
-        sums = spectra_of(image, views, row, VOLUME, grid)
+        sums = sums_of(image, views, row, VOLUME, grid)
         found = deviation(sums, plain_sums(image, particles, row, grid))
         assert (found < 3e-5).all(), dict(zip(SUMS, found, strict=True))
 
@@ -132,7 +137,7 @@ def test_a_wrong_convention_is_noticed(spoil):
     spoilt, image = spoil(PARTICLES), noise_image()
     expected = plain_sums(image, PARTICLES, 1, lay())[0]
     grid = lay(spoilt.optics[0])
-    found = spectra_of(image, views_of(spoilt, grid), 1, VOLUME, grid)[0]
+    found = sums_of(image, views_of(spoilt, grid), 1, VOLUME, grid)[0]
     bins = min(len(found), len(expected))
     difference = np.linalg.norm((found - expected)[:bins, :2])
     assert difference > 0.2 * np.linalg.norm(expected[:bins, :2])
@@ -143,7 +148,7 @@ def test_a_wrong_convention_is_noticed(spoil):
 def test_any_change_of_defocus_is_answered_from_the_spectra(change, padded):
     """<X, CTF_δ P> and |CTF_δ P|²: a bin turns by no more than its width allows."""
     grid, image, row = lay(padded=padded), noise_image(), 2
-    sums = spectra_of(image, views_of(PARTICLES, grid), row, VOLUME, grid).astype(float)
+    sums = sums_of(image, views_of(PARTICLES, grid), row, VOLUME, grid).astype(float)
     turn = grid.change_phase(change)
     cross = sums[..., 0] * np.sin(turn) + sums[..., 1] * np.cos(turn)
     norm = (sums[..., 6] - sums[..., 2] * np.cos(2 * turn) + sums[..., 3] * np.sin(2 * turn)) / 2
@@ -168,7 +173,7 @@ def test_an_image_that_is_the_template_matches_it():
     axis = pixels.kx == 0
     plane[-pixels.ky[axis], 0] = plane[pixels.ky[axis], 0].conj()
     image = np.fft.irfft2(plane, s=(48, 48)).astype(np.float32)
-    sums = spectra_of(image, views_of(particles, grid), 0, VOLUME, grid).sum(axis=(0), dtype=float)
+    sums = sums_of(image, views_of(particles, grid), 0, VOLUME, grid).sum(axis=0, dtype=float)
     turn = grid.change_phase(np.linspace(-CHANGE_MAX, CHANGE_MAX, 41))
     cross = sums[:, 0] @ np.sin(turn) + sums[:, 1] @ np.cos(turn)
     energy = sums[:, 7].sum()
@@ -186,16 +191,16 @@ def test_a_particle_moved_with_its_origin_is_the_same(dx, dy):
     there = replace(here, origin_x=here.origin_x - dx * px, origin_y=here.origin_y - dy * px)
     image = noise_image()
     moved = np.roll(image, (dy, dx), axis=(0, 1))
-    first = spectra_of(image, views_of(here, grid), 0, VOLUME, grid)
-    second = spectra_of(moved, views_of(there, grid), 0, VOLUME, grid)
+    first = sums_of(image, views_of(here, grid), 0, VOLUME, grid)
+    second = sums_of(moved, views_of(there, grid), 0, VOLUME, grid)
     assert (deviation(second, first) < 3e-5).all()
-    assert deviation(spectra_of(moved, views_of(here, grid), 0, VOLUME, grid), first)[0] > 0.1
+    assert deviation(sums_of(moved, views_of(here, grid), 0, VOLUME, grid), first)[0] > 0.1
 
 
 def test_sums_follow_the_images_scale_and_forget_its_mean():
     grid, image = lay(), noise_image()
     views = views_of(PARTICLES, grid)
-    one, other = (spectra_of(i, views, 0, VOLUME, grid) for i in (image, 100 * image + 50))
+    one, other = (sums_of(i, views, 0, VOLUME, grid) for i in (image, 100 * image + 50))
     np.testing.assert_allclose(other[..., :2], 100 * one[..., :2], rtol=1e-3, atol=1e-1)
     np.testing.assert_array_equal(other[..., [2, 3, 6]], one[..., [2, 3, 6]])
     np.testing.assert_allclose(other[..., 4:6], 1e4 * one[..., 4:6], rtol=1e-3, atol=1e2)
@@ -212,7 +217,7 @@ def test_white_noise_has_its_power_in_every_bin_and_fold(variance, padded):
     rng, total = np.random.default_rng(7), np.zeros((3, grid.bins))
     for _ in range(images):
         image = np.sqrt(np.float32(variance)) * noise.draw(rng)
-        total += spectra_of(image, views, 0, VOLUME, grid)[..., 7]
+        total += sums_of(image, views, 0, VOLUME, grid)[..., 7]
     unit = variance * 48**2
     n = grid.n
     pull = (total / images / unit - n)[n > 0] / np.sqrt(2 * n[n > 0] / images)
@@ -247,3 +252,54 @@ def test_the_image_is_left_as_it_was():
     before = image.copy()
     spectra_of(image, views_of(PARTICLES, lay()), 0, VOLUME, lay())
     np.testing.assert_array_equal(image, before)
+
+
+def waves_of(azimuth):
+    """(..., 4) cos 2φ, sin 2φ, cos 4φ, sin 4φ."""
+    return np.stack([f(n * azimuth) for n in (2, 4) for f in (np.cos, np.sin)], axis=-1)
+
+
+def plain_harmonics(image, row, grid, *, by_sector):
+    """(bins, 16) sums, with the waves of each pixel, or with their means over its sector."""
+    x, p, chi, _ = plain_terms(image, PARTICLES, row, grid)
+    pixels = Pixels.of(grid).counted()
+    m00, m01, m10, m11 = grid.optics.magnification
+    azimuth = np.arctan2(m10 * pixels.kx + m11 * pixels.ky, m00 * pixels.kx + m01 * pixels.ky)
+    if by_sector:
+        sector = np.floor(azimuth / np.pi * SECTORS) % SECTORS
+        inside = (np.arange(1000) + 0.5) / 1000
+        waves = waves_of((sector[:, None] + inside) * np.pi / SECTORS).mean(axis=1)
+    else:
+        waves = waves_of(azimuth)
+    a, b = (x.conj() * p).real * np.exp(1j * chi), np.abs(p) ** 2 * np.exp(2j * chi)
+    parts = np.stack([a.real, a.imag, b.real, b.imag], axis=-1)
+    return binned((parts[..., None] * waves[:, None]).reshape(-1, 16), grid).sum(axis=0)
+
+
+def harmonic_deviation(harmonics, expected, sums):
+    """Root mean square difference of the harmonics of A and of B, over what they could be."""
+    e, x = sums[..., 6:].sum(axis=0).T
+    off = (harmonics - expected) / np.stack([np.sqrt(e * x)] * 8 + [e] * 8, axis=-1)
+    return np.sqrt(np.mean(off.reshape(-1, 2, 8) ** 2, axis=(0, 2)))
+
+
+@pytest.mark.parametrize("padded", [48, 72])
+def test_harmonics_are_the_plain_sums(padded):
+    grid, image = lay(padded=padded, astigmatism=True), noise_image()
+    sums, harmonics = spectra_of(image, views_of(PARTICLES, grid), 1, VOLUME, grid)
+    assert harmonics.shape == (grid.bins, len(HARMONICS))
+    exact = plain_harmonics(image, 1, grid, by_sector=True)
+    assert (harmonic_deviation(harmonics, exact, sums) < 1e-5).all()
+    # within a sector the waves stray by π/4/√24 = 0.16 at the most, a bin holds 10 pixels and more
+    pixels = plain_harmonics(image, 1, grid, by_sector=False)
+    assert (harmonic_deviation(harmonics, pixels, sums) < 0.05).all()
+    turned = pixels.reshape(-1, 4, 2, 2) * [1, -1]  # the azimuth counted the other way
+    assert (harmonic_deviation(harmonics, turned.reshape(-1, 16), sums) > 0.06).all()
+
+
+def test_sectors_change_nothing_else():
+    views, image = views_of(PARTICLES, lay()), noise_image()
+    plain, none = spectra_of(image, views, 0, VOLUME, lay())
+    with_sectors, _ = spectra_of(image, views, 0, VOLUME, lay(astigmatism=True))
+    assert none.shape == (0, len(HARMONICS))
+    assert (deviation(with_sectors, plain) < 1e-5).all()

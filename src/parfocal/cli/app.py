@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from parfocal import __version__
-from parfocal.cli import demo, estimate, simulate
+from parfocal.cli import demo, estimate, extract, simulate
 from parfocal.errors import InputError
 
 DEBUG = "PARFOCAL_DEBUG"  # set in the environment: errors of any kind show where they arose
@@ -85,6 +85,7 @@ app.command("estimate")(
     _guarded(estimate.estimate, interrupted="the same command with --resume goes on")
 )
 app.command("simulate")(_guarded(simulate.simulate, interrupted=FROM_SCRATCH))
+app.command("extract")(_guarded(extract.extract, interrupted=FROM_SCRATCH))
 app.command("demo")(_guarded(demo.demo, interrupted=FROM_SCRATCH))
 
 

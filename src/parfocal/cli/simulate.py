@@ -30,6 +30,22 @@ def simulate(
     noise: Annotated[str, typer.Option(help="white or coloured.")] = "white",
     pose_error: Annotated[float, typer.Option(help="degrees, sd about each axis.")] = 0.0,
     shift_error: Annotated[float, typer.Option(help="Å, sd along x and y.")] = 0.0,
+    wrong: Annotated[
+        float, typer.Option(help="Share of wrong particles: noise, or in any pose.")
+    ] = 0.0,
+    whole_micrographs: Annotated[
+        bool,
+        typer.Option(
+            "--whole-micrographs", help="Write micrographs too, and cut the particles from them."
+        ),
+    ] = False,
+    micrograph_size: Annotated[
+        tuple[int, int], typer.Option(help="Columns and rows of a micrograph, px.")
+    ] = (4096, 4096),
+    amorphous: Annotated[
+        float,
+        typer.Option(help="Variance of ice in whole micrographs before the CTF; noise has 1."),
+    ] = 0.0,
     half_map_resolution: Annotated[
         float, typer.Option(help="Å, where the half-maps' FSC is 0.143.")
     ] = 4.0,
@@ -38,7 +54,9 @@ def simulate(
     """Simulate a data set whose every defocus is known.
 
     Writes particles.star with its stacks (RELION 3.1), map.mrc, half1.mrc, half2.mrc, mask.mrc and
-    truth.star, which holds the true defocus of every particle and its Cramér-Rao bound.
+    truth.star, which holds the true defocus of every particle and its Cramér-Rao bound; with
+    --whole-micrographs also micrographs/, in which particles have neighbours, for
+    `parfocal extract` and method gctf.
 
     \b
     Example:
@@ -68,11 +86,17 @@ def simulate(
         noise=noise,
         pose_error=pose_error,
         shift_error=shift_error,
+        wrong=wrong,
+        whole_micrographs=whole_micrographs,
+        micrograph_size=micrograph_size,
+        micrograph_pixel_size=pixel_size if whole_micrographs else Scene.micrograph_pixel_size,
+        amorphous=amorphous,
         half_map_resolution=half_map_resolution,
     )
     simulation = run_simulation(scene, np.random.default_rng(seed), keep_images=False)
     write_dataset(simulation, out)
-    bound = float(np.sqrt(np.mean(simulation.truth.cramer_rao**2)))
+    truth = simulation.truth
+    bound = float(np.sqrt(np.mean(truth.cramer_rao[~truth.wrong] ** 2)))
     print(f"{particles} particles, Cramér-Rao bound {bound:.0f} Å (root mean square)")
     print(
         f"next job   parfocal estimate {out / 'particles.star'} --half-maps {out / 'half1.mrc'} "

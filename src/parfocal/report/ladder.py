@@ -24,7 +24,7 @@ def ladder_figure(estimates: DefocusEstimates) -> go.Figure | None:
     figure.add_trace(_gains(ladder), row=1, col=1)
     figure.add_hline(y=0, line={"color": BLACK, "width": 1}, row=1, col=1)  # pyright: ignore
     figure.add_trace(_best(estimates), row=1, col=2)
-    figure.update_layout(template=STYLE, height=340, showlegend=False)
+    figure.update_layout(template=STYLE, height=340, showlegend=False, margin_l=95)
     figure.update_yaxes(title_text="gain over the input<br>[nats a particle]", col=1)
     figure.update_yaxes(title_text="micrographs", col=2)
     figure.update_xaxes(title_text="model", col=1)
@@ -38,7 +38,7 @@ def _gains(ladder: Ladder) -> go.Scatter:
     return go.Scatter(
         x=names,
         y=[round(mean, 5) for mean, _ in gains],
-        error_y={"array": [round(error, 5) for _, error in gains], "thickness": 2, "width": 8},
+        error_y={"array": [round(error, 5) for _, error in gains], "color": BLACK},
         mode="markers",
         marker={"size": 13, "color": [COLOURS[rung] for rung in RUNGS]},
         hovertemplate="%{x}: %{y:.3f} nats<extra></extra>",

@@ -222,7 +222,7 @@ $("table-csv").addEventListener("click", () =>
 
 if (folder) $("folder").textContent = `All are in ${folder}`;
 fill();
-for (const id of ["histograms", "curves", "overview", "spectra"])
+for (const id of ["ladder", "histograms", "curves", "overview", "spectra"])
   if ($(`data-${id}`)) figures[id] = parsed(`data-${id}`);
 if (micrographs.length) show(0);
 for (const id of Object.keys(figures)) watcher.observe($(`plot-${id}`));

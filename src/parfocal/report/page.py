@@ -83,8 +83,9 @@ def _tiles(content: PageContent, n_micrographs: int) -> list[Tile]:
     ]
     gain, gain_error = held_out_gain(estimates)
     if math.isfinite(gain):
-        note = f"± {gain_error:.2f} nats a particle, against the input"
-        tiles.append(Tile("held-out gain", f"{gain:+.2f}", note))
+        digits = 2 if gain_error >= 0.01 else 3
+        note = f"± {gain_error:.{digits}f} nats a particle, against the input"
+        tiles.append(Tile("held-out gain", f"{gain:+.{digits}f}", note))
     if content.calibration_factor is not None:
         note = "multiplies the errors; 1 = as computed"
         tiles.append(Tile("calibration factor", f"{content.calibration_factor:.2f}", note))

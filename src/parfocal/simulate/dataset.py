@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from parfocal.conventions import DEGREE
+from parfocal.io.micrographs import write_micrograph
 from parfocal.io.mrc import write_map, write_stack
 from parfocal.io.star import read_star, write_star
 from parfocal.optics import IDENTITY, Optics
@@ -15,21 +16,30 @@ from parfocal.simulate.simulation import Simulation
 from parfocal.simulate.specimen import Truth
 
 ANGLES = ("defocus_angle", "rot", "tilt", "psi")  # of the truth; degrees in its file
+FLAGS = ("wrong", "empty")  # 0 or 1 in its file
 
 
 def write_dataset(simulation: Simulation, folder, *, workers: int = 2) -> None:
     """Write particles.star with its stacks, map.mrc, half1.mrc, half2.mrc, mask.mrc and truth.star.
 
     The STAR file is RELION 3.1's; it names the stacks, one for each micrograph, relative to the
-    folder. One stack at a time is held in memory, and filled by `workers` threads.
+    folder. One stack at a time is held in memory, and filled by `workers` threads. Where the scene
+    has whole micrographs they are written too, as the STAR file names them, float32.
     """
     folder, particles = Path(folder), simulation.particles
     optics = particles.optics[0]
     for stack in np.unique(particles.stack):
         rows = np.flatnonzero(particles.stack == stack)
         images = np.empty((len(rows), optics.image_size, optics.image_size), dtype=np.float32)
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(simulation.images.read_into, rows.tolist(), images))
+        if simulation.micrographs is None:
+            with ThreadPoolExecutor(workers) as pool:
+                list(pool.map(simulation.images.read_into, rows.tolist(), images))
+        else:
+            number = int(simulation.truth.micrograph[rows[0]])
+            drawn = simulation.micrographs.draw(number, workers=workers)
+            write_micrograph(folder / particles.micrograph[rows[0]], drawn, optics.pixel_size)
+            for row, image in zip(rows.tolist(), images, strict=True):
+                image[...] = simulation.micrographs.cut(drawn, row)
         write_stack(folder / stack, images, optics.pixel_size)
     maps = (simulation.map, *simulation.half_maps, simulation.mask)
     for name, volume in zip(("map", "half1", "half2", "mask"), maps, strict=True):
@@ -44,9 +54,14 @@ def write_dataset(simulation: Simulation, folder, *, workers: int = 2) -> None:
 
 
 def read_truth(path) -> Truth:
-    """The truth.star of `write_dataset`. Raises InputError."""
+    """The truth.star of `write_dataset`; one without wrong particles needs not say so. InputError."""
     table = read_star(path)["truth"]
-    columns = {f.name: table.numbers(_truth_name(f.name)) for f in fields(Truth)}
+    columns = {
+        f.name: table.numbers(_truth_name(f.name), 0.0 if f.name in FLAGS else None)
+        for f in fields(Truth)
+    }
+    for name in FLAGS:
+        columns[name] = columns[name] != 0
     for name in ANGLES:
         columns[name] = columns[name] * DEGREE
     columns["micrograph"] = columns["micrograph"].astype(np.int64)
@@ -107,7 +122,7 @@ def _truth_block(simulation: Simulation) -> dict[str, list[str]]:
     columns = {"parfocalParticleId": simulation.particles.particle_id.tolist()}
     for name, column in vars(simulation.truth).items():
         values = column / DEGREE if name in ANGLES else column
-        columns[_truth_name(name)] = list(map(_number, values))
+        columns[_truth_name(name)] = list(map(_number, values.astype(float)))
     return columns
 
 

@@ -9,6 +9,7 @@ import scipy.fft
 from parfocal.errors import InputError
 
 CORRELATION = 5.0  # Å, over which the covariance of coloured noise falls to 1/e
+MARGIN = 20  # correlation lengths that part the edges of a micrograph, which wrap
 EXCESS = 12.0  # of the power of coloured noise over its floor, at zero frequency
 
 
@@ -61,6 +62,25 @@ class Noise:
         full = np.hypot(
             np.fft.fftfreq(n, self.pixel_size)[:, None], np.fft.fftfreq(n, self.pixel_size)
         )
-        # The transform of exp(-r / CORRELATION), over that of single pixels.
-        spectrum = 1 + EXCESS / (1 + (2 * np.pi * CORRELATION * full) ** 2) ** 1.5
+        spectrum = _coloured(full)
         return np.sqrt(spectrum / spectrum.mean())[:, : n // 2 + 1].astype(np.float32)
+
+
+def noise_field(kind: str, shape, pixel_size: float, rng: np.random.Generator) -> np.ndarray:
+    """Noise of the same spectrum, float32, for any `shape` (rows, columns): a whole micrograph's."""
+    if kind == "white":
+        return rng.standard_normal(shape, dtype=np.float32)
+    margin = int(np.ceil(MARGIN * CORRELATION / pixel_size))
+    rows, columns = (scipy.fft.next_fast_len(n + margin, real=True) for n in shape)
+    ky, kx = np.fft.fftfreq(rows, pixel_size)[:, None], np.fft.rfftfreq(columns, pixel_size)
+    spectrum = _coloured(np.hypot(ky, kx))
+    mates = np.where((kx == 0) | (2 * kx * pixel_size == 1), 1, 2)
+    mean = (spectrum * mates).sum() / (rows * columns)
+    field = scipy.fft.rfft2(rng.standard_normal((rows, columns), dtype=np.float32))
+    field *= np.sqrt(spectrum / mean).astype(np.float32)
+    return scipy.fft.irfft2(field, s=(rows, columns), overwrite_x=True)[: shape[0], : shape[1]]
+
+
+def _coloured(k):
+    """The transform of exp(-r / CORRELATION), over that of single pixels, at `k` [Å⁻¹]."""
+    return 1 + EXCESS / (1 + (2 * np.pi * CORRELATION * k) ** 2) ** 1.5

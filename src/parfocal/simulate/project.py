@@ -50,15 +50,18 @@ def _factor(atomic_number: int, s, b_factor: float) -> np.ndarray:
     return (form_factor(atomic_number, s) * np.exp(-b_factor / 4 * s)).astype(np.float32)
 
 
-def padded_size(optics: Optics, *, radius: float, defocus: float) -> int:
+def padded_size(optics: Optics, *, radius: float, defocus: float, keep_all: bool = False) -> int:
     """Box [px] in which no wave of a particle of `radius` [Å] wraps into the image.
+
+    Or none at all, with `keep_all`.
 
     The image is cropped from its centre. `radius` is that of the particle about the image's centre,
     shifts included; `defocus` [Å] the largest. At least twice the image, since the sharp edge of the
     band leaves ripples: what wraps of them is about 1 % of the image.
     """
     spread = delocalisation(np.linspace(0, optics.nyquist, 100), defocus, optics).max()
-    needed = optics.image_size / 2 + (radius + spread) / optics.pixel_size
+    reach = (radius + spread) / optics.pixel_size
+    needed = reach + max(optics.image_size / 2, reach if keep_all else 0)
     return 2 * scipy.fft.next_fast_len(int(max(needed / 2, optics.image_size)), real=True)
 
 
@@ -135,10 +138,14 @@ class ImageFormation:
         change = defocus_phase(self._s, 1.0, self._optics) * np.cos(chi)
         return self._crop(projection * change.astype(np.float32))
 
-    def _crop(self, spectrum) -> np.ndarray:
+    def whole(self, spectrum) -> np.ndarray:
+        """The padded image, float32 (m, m), of a transform that has met its CTF; it is lost."""
         if self._odd is not None:
             spectrum = spectrum * self._odd
-        padded = scipy.fft.irfft2(spectrum, s=(self._size, self._size), overwrite_x=True)
+        return scipy.fft.irfft2(spectrum, s=(self._size, self._size), overwrite_x=True)
+
+    def _crop(self, spectrum) -> np.ndarray:
+        padded = self.whole(spectrum)
         n = self._optics.image_size
         kept = slice(self._size // 2 - n // 2, self._size // 2 - n // 2 + n)
         return padded[kept, kept]

@@ -48,15 +48,18 @@ class Scene:
 
     micrograph_size: tuple[int, int] = (4096, 4096)  # px, x and y
     micrograph_pixel_size: float = 1.0  # Å
+    whole_micrographs: bool = False  # particle images are cut from micrographs, neighbours included
+    amorphous: float = 0.0  # variance of the ice behind them before the CTF; the noise's is 1
     shift: float = 3.0  # standard deviation of a particle from the box centre, along x and y
     shift_error: float = 0.0  # standard deviation along x and y
     pose_error: float = 0.0  # °, standard deviation about each of three axes
+    wrong: float = 0.0  # share of particles whose image holds none, or one in a pose not on file
     half_map_resolution: float = 4.0  # where the FSC under the mask falls to 0.143
 
     def __post_init__(self) -> None:
         not_negative = (
             "b_factor astigmatism defocus_error height_scatter shift shift_error pose_error "
-            "ice_thickness"
+            "ice_thickness amorphous"
         )
         positive = "particles micrographs residues snr micrograph_pixel_size half_map_resolution"
         for name in (*not_negative.split(), *positive.split()):
@@ -68,9 +71,16 @@ class Scene:
         field = min(self.micrograph_size) * self.micrograph_pixel_size
         rules = (
             ("sheets", self.sheets in (0, 1, 2), "choose 0, 1 or 2"),
+            ("wrong", 0 <= self.wrong < 1, "choose a share from 0 to below 1"),
             ("ice_tilt", 0 <= self.ice_tilt < 80, "choose 0 to 80 degrees"),
             ("defocus", self.defocus[0] <= self.defocus[1], "give the lower defocus first"),
             ("micrographs", self.micrographs <= self.particles, "ask for more particles"),
+            (
+                "micrograph_pixel_size",
+                not self.whole_micrographs or self.micrograph_pixel_size == self.pixel_size,
+                "whole micrographs have the particles' pixel_size",
+            ),
+            ("amorphous", self.whole_micrographs or not self.amorphous, "set whole_micrographs"),
             ("micrograph_size", field > self.box * self.pixel_size, "it must hold a box"),
         )
         for name, holds, mend in rules:

@@ -7,8 +7,10 @@ import numpy as np
 
 from parfocal.conventions import DEGREE
 from parfocal.errors import InputError
+from parfocal.optics import ctf
 from parfocal.particles import Particles
 from parfocal.simulate.maps import half_maps, soft_mask
+from parfocal.simulate.micrograph import MicrographImages, Micrographs, all_images
 from parfocal.simulate.noise import Noise
 from parfocal.simulate.project import AtomProjector, ImageFormation, density, padded_size
 from parfocal.simulate.protein import protein_like
@@ -22,11 +24,9 @@ class Camera:
 
     def __init__(self, atoms: Atoms, scene: Scene, specimen: Specimen) -> None:
         optics = scene.optics()
-        size = padded_size(
-            optics,
-            radius=atoms.radius + np.hypot(specimen.origin_x, specimen.origin_y).max(),
-            defocus=max(np.abs(specimen.defocus_u).max(), np.abs(specimen.defocus_v).max()),
-        )
+        radius = atoms.radius + np.hypot(specimen.origin_x, specimen.origin_y).max()
+        defocus = max(np.abs(specimen.defocus_u).max(), np.abs(specimen.defocus_v).max())
+        size = padded_size(optics, radius=radius, defocus=defocus, keep_all=scene.whole_micrographs)
         self._specimen, self._phase_shift = specimen, scene.phase_shift * DEGREE
         self._project = AtomProjector(atoms, optics=optics, b_factor=scene.b_factor, size=size)
         self._formation = ImageFormation(optics, size=size)
@@ -34,6 +34,11 @@ class Camera:
     def image(self, row: int) -> np.ndarray:
         """Image of particle `row`, float32 (box, box)."""
         return self._formation.image(*self._exposure(row))
+
+    def whole(self, row: int) -> np.ndarray:
+        """That image with all that the defocus spreads beyond the box, float32 (m, m)."""
+        projection, chi = self._exposure(row)
+        return self._formation.whole(projection * ctf(chi).astype(np.float32))
 
     def image_and_derivative(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         """That image and its derivative [Å⁻¹] with respect to the particle's mean defocus."""
@@ -45,6 +50,8 @@ class Camera:
         projection = self._project(
             (true.rot[row], true.tilt[row], true.psi[row]), (true.origin_x[row], true.origin_y[row])
         )
+        if true.empty[row]:
+            projection = np.zeros_like(projection)
         chi = self._formation.phase(
             true.defocus_u[row], true.defocus_v[row], true.defocus_angle[row], self._phase_shift
         )
@@ -78,11 +85,12 @@ class Simulation:
 
     scene: Scene
     particles: Particles
-    images: SimulatedImages
+    images: SimulatedImages | MicrographImages
     truth: Truth
     map: np.ndarray  # float32 (box, box, box), without noise
     half_maps: tuple[np.ndarray, np.ndarray]
     mask: np.ndarray
+    micrographs: Micrographs | None = None  # where the scene has whole ones
 
 
 def simulate(
@@ -105,7 +113,7 @@ def simulate(
     noise = Noise(kind=scene.noise, size=scene.box, pixel_size=scene.pixel_size)
     kept = np.empty((len(particles), scene.box, scene.box), np.float32) if keep_images else None
     variance, information = _measure(camera, noise, len(particles), kept, workers)
-    scale = np.sqrt(scene.snr / variance.mean())
+    scale = np.sqrt(scene.snr / variance[~specimen.wrong].mean())
     volume = np.float32(scale) * density(atoms, optics=scene.optics(), b_factor=scene.b_factor)
     mask = soft_mask(volume, pixel_size=scene.pixel_size)
     halves = half_maps(
@@ -116,19 +124,40 @@ def simulate(
         rng=map_rng,
     )
     seed = int(noise_rng.integers(2**63))
+    images = SimulatedImages(camera=camera, scale=scale, noise=noise, seed=seed, kept=kept)
+    micrographs = None
+    if scene.whole_micrographs:
+        micrographs = Micrographs(
+            scene=scene,
+            camera=camera,
+            scale=scale,
+            particles=particles,
+            specimen=specimen,
+            seed=seed,
+        )
+        cut = all_images(micrographs, workers) if keep_images else None
+        images = MicrographImages(micrographs, images, cut)
     return Simulation(
         scene=scene,
         particles=particles,
-        images=SimulatedImages(camera=camera, scale=scale, noise=noise, seed=seed, kept=kept),
+        images=images,
         truth=Truth(
             **vars(specimen),
             signal_variance=scale**2 * variance,
-            cramer_rao=1 / (scale * np.sqrt(information)),
+            cramer_rao=_bound(scale * np.sqrt(information), specimen.wrong),
         ),
         map=volume,
         half_maps=halves,
         mask=mask,
+        micrographs=micrographs,
     )
+
+
+def _bound(root_information, wrong) -> np.ndarray:
+    """Cramér-Rao bound [Å] from the root of the information [Å⁻¹]; inf where `wrong`."""
+    bound = np.full(len(wrong), np.inf)
+    bound[~wrong] = 1 / root_information[~wrong]
+    return bound
 
 
 def _check_fit(atoms: Atoms, scene: Scene) -> None:

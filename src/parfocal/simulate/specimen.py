@@ -1,6 +1,6 @@
 """Where every particle of a scene lies, how it is turned, and what the particle file says of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,6 +27,8 @@ class Specimen:
     psi: np.ndarray
     origin_x: np.ndarray  # the particle sits at -origin from the box centre
     origin_y: np.ndarray
+    wrong: np.ndarray  # bool: the particle file's pose is not that of anything in the image
+    empty: np.ndarray  # bool: wrong, and there is no particle at all
 
     def __post_init__(self) -> None:
         for name, column in vars(self).items():
@@ -43,7 +45,8 @@ class Truth(Specimen):
     """The specimen, and what its images can tell at best."""
 
     signal_variance: np.ndarray  # over the box, without noise; the noise has variance 1
-    cramer_rao: np.ndarray  # Å, least standard error of the defocus, all else being known
+    cramer_rao: np.ndarray  # Å, least standard error of the defocus, all else being known;
+    # inf for wrong particles, whose images tell nothing to one who believes the file
 
 
 def draw_specimen(scene: Scene, rng: np.random.Generator) -> tuple[Particles, Specimen]:
@@ -73,8 +76,24 @@ def draw_specimen(scene: Scene, rng: np.random.Generator) -> tuple[Particles, Sp
         psi=psi,
         origin_x=origin[0],
         origin_y=origin[1],
+        wrong=np.zeros(n, dtype=bool),
+        empty=np.zeros(n, dtype=bool),
     )
-    return _as_filed(scene, specimen, place, rng), specimen
+    particles = _as_filed(scene, specimen, place, rng)
+    return particles, _with_wrong(specimen, int(scene.wrong * n), rng)
+
+
+def _with_wrong(specimen: Specimen, count: int, rng) -> Specimen:
+    """`count` particles are replaced: half by nothing, half by one in any pose, at its height."""
+    if count == 0:
+        return specimen
+    rows = rng.permutation(len(specimen))[:count]
+    wrong, empty = specimen.wrong.copy(), specimen.empty.copy()
+    wrong[rows], empty[rows[: count // 2]] = True, True
+    pose = np.array([specimen.rot, specimen.tilt, specimen.psi])
+    pose[:, rows] = euler_angles(_random_poses(count, rng))
+    rot, tilt, psi = pose
+    return replace(specimen, wrong=wrong, empty=empty, rot=rot, tilt=tilt, psi=psi)
 
 
 def _as_filed(scene: Scene, specimen: Specimen, place, rng) -> Particles:
