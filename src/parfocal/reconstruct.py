@@ -1,0 +1,165 @@
+"""Maps from particles: half-maps and the full map, by Fourier insertion with CTF weights."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from parfocal.chunks import plan
+from parfocal.errors import InputError
+from parfocal.grid import SpectraGrid, spectra_grid
+from parfocal.insertion import FourierSums, close, insert
+from parfocal.inversion import map_of
+from parfocal.losses import Loss, losses_of
+from parfocal.optics import Optics
+from parfocal.particles import ImageError, Images, Particles
+from parfocal.spectra import image_transform, views_of
+from parfocal.symmetry import off_grid, rotations, symmetrise
+
+UNUSED = 1000.0  # Å, the largest change of defocus that the grid's bins resolve: none is used here
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconstruction:
+    """Sums of the images of each half-set, symmetric already, and the maps that follow from them.
+
+    The map's scale is absolute: an image's transform is the CTF times the map's slice, as the
+    simulation draws it. `reason` says of each particle why it could not be used, and is empty where
+    it was. Half-set 0 is that of particles which have none: the full map alone holds them.
+    """
+
+    sums: Mapping[int, FourierSums]  # by half-set
+    box: int
+    symmetry: str
+    reason: np.ndarray  # (n,) str
+    losses: tuple[Loss, ...]
+
+    def half_map(self, half: int, *, fsc=None) -> np.ndarray:
+        """Map of half-set `half`, float32 (box, box, box), as `full` makes it. InputError if empty."""
+        if half not in self.sums:
+            raise InputError(f"no particle is in half-set {half}", mend="split the particles first")
+        return map_of([self.sums[half]], self.box, turned=self._turned, fsc=fsc)
+
+    def full(self, *, fsc=None) -> np.ndarray:
+        """Map of all particles, float32 (box, box, box); see `inversion.map_of`.
+
+        With `fsc` (n,), that of the half-maps in shells of 1 / (box pixel_size), it is regularised:
+        noise over signal power, (1 - FSC) / FSC times a half-set's mean weight, is added to the
+        weights (Scheres, J. Mol. Biol. 415, 2012).
+        """
+        return map_of(list(self.sums.values()), self.box, turned=self._turned, fsc=fsc)
+
+    @property
+    def _turned(self) -> float:
+        """Share of the sums that symmetry has interpolated."""
+        others = len(off_grid(rotations(self.symmetry)))
+        return others / (1 + others)
+
+
+def one_by_one(work: Callable, numbers: Iterable[int]) -> Iterator[tuple[int, object]]:
+    """`work` on each number in turn; execution.threads does the same on several threads."""
+    for number in numbers:
+        yield number, work(number)
+
+
+def reconstruct(particles: Particles, images: Images, **options) -> Reconstruction:
+    """Half-maps and full map of one particle set, with the options of `reconstruct_sets`."""
+    return reconstruct_sets({"": particles}, images, **options)[""]
+
+
+def reconstruct_sets(
+    sets: Mapping[str, Particles],
+    images: Images,
+    *,
+    symmetry: str = "C1",
+    padding: float = 2.0,
+    k_max: float = np.inf,
+    run: Callable = one_by_one,
+) -> dict[str, Reconstruction]:
+    """Maps of the same particles with other CTFs, poses or shifts; each image is read once.
+
+    `sets` are row-aligned with `images`. A particle that one of them cannot use is left out of all,
+    so that their maps compare. Maps have the box and pixel size of the first optics group. Sums are
+    kept to `k_max` [Å⁻¹] on a grid of `padding` times the box: a half-set of box 256 takes 0.8 GB at
+    padding 2, for each of `sets`. `run` maps a function over the half-sets and yields (half, result)
+    as they come; with execution.threads both are at work at a time. Raises InputError.
+    """
+    first = _first(sets)
+    group = rotations(symmetry)
+    box, pixel_size = first.optics[0].image_size, first.optics[0].pixel_size
+    k_max = min(k_max, 0.5 / pixel_size)
+    grids = {o: _grid(o, k_max) for particles in sets.values() for o in particles.optics}
+    reason = np.full(len(first), "", dtype=object)
+    for particles in sets.values():
+        reason = np.where(reason == "", particles.faults(), reason)
+    chunks = plan(first)
+
+    def work(half):
+        sums = {
+            name: FourierSums.zeros(box, pixel_size, padding=padding, k_max=k_max) for name in sets
+        }
+        for chunk in chunks:
+            rows = chunk.rows[(first.half_set[chunk.rows] == half) & (reason[chunk.rows] == "")]
+            for row, why in _insert_rows(rows, sets, images, sums, grids):
+                reason[row] = why
+        for part in sums.values():
+            close(part)
+            symmetrise(part, group)
+        return sums
+
+    found = dict(run(work, np.unique(first.half_set).tolist()))
+    losses = losses_of(first, reason)
+    if (reason != "").all():
+        what = f"none of the {len(first)} particles can be used: {losses[0]}"
+        raise InputError(what, mend="check the particle file and its stacks")
+    return {
+        name: Reconstruction(
+            sums={half: found[half][name] for half in sorted(found)},
+            box=box,
+            symmetry=symmetry,
+            reason=reason.astype(str),
+            losses=losses,
+        )
+        for name in sets
+    }
+
+
+def _first(sets: Mapping[str, Particles]) -> Particles:
+    """One of `sets`, after a look at whether they are sets of the same particles."""
+    first = next(iter(sets.values()))
+    if not len(first):
+        raise InputError("no particles", mend="give a set that is not empty")
+    for name, particles in sets.items():
+        for column in ("particle_id", "half_set", "optics_group"):
+            if not np.array_equal(getattr(particles, column), getattr(first, column)):
+                what = f"its {column} is not that of the first set"
+                raise InputError(
+                    what, where=name, mend="give sets of the same particles, row by row"
+                )
+    return first
+
+
+def _grid(optics: Optics, k_max: float) -> SpectraGrid:
+    return spectra_grid(optics, padded=optics.image_size, change_max=UNUSED, k_max=k_max)
+
+
+def _insert_rows(rows, sets, images: Images, sums, grids) -> Iterator[tuple[int, str]]:
+    """Insert the images of `rows`, all of one optics group; yields (row, reason) of those that fail."""
+    if not len(rows):
+        return
+    here = {name: particles.take(rows) for name, particles in sets.items()}
+    layout = {name: grids[p.optics[p.optics_group[0]]] for name, p in here.items()}
+    views = {name: views_of(p, layout[name]) for name, p in here.items()}
+    grid = next(iter(layout.values()))
+    box = grid.optics.image_size
+    image = np.empty((box, box), dtype=np.float32)
+    for i, row in enumerate(rows.tolist()):
+        try:
+            images.read_into(row, image)
+            transform = image_transform(image, grid, box // 2 + 1)
+        except ImageError as error:
+            yield row, str(error)
+            continue
+        mean = image.mean()
+        for name in sets:
+            insert(sums[name], (transform, mean), views[name], i, layout[name])
