@@ -169,8 +169,9 @@ def _told(progress, stage, particles, jobs):
         progress(stage, done, len(particles))
         for number, result in threads(jobs)(work, numbers):
             yield number, result
-            done += sizes.get(number, 0)  # those beyond meet the other half's map, once more
-            progress(stage, done, len(particles))
+            if number in sizes:  # those beyond meet the other half's map, once more
+                done += sizes[number]
+                progress(stage, done, len(particles))
 
     return run
 

@@ -18,7 +18,7 @@ from parfocal.simulate import simulate, write_dataset
 
 from .conftest import HALVES, SCENE, parfocal, with_columns, with_two_groups
 
-ESTIMATES = Path("run/profile/estimates.star")
+ESTIMATES = Path("run/bayes/estimates.star")
 
 
 def run(particles="particles.star", *more: str) -> dict:
@@ -30,7 +30,7 @@ def run(particles="particles.star", *more: str) -> dict:
 
 @pytest.fixture
 def expected(finished):
-    return read_estimates(finished[0] / "profile" / "estimates.star")
+    return read_estimates(finished[0] / "bayes" / "estimates.star")
 
 
 def assert_same(found, expected, tolerance: float) -> None:
@@ -97,7 +97,7 @@ def test_cryosparc(project, simulation, expected):
     assert found.micrograph.tolist() == expected.micrograph.tolist()
     assert_allclose(found.coordinate_y, expected.coordinate_y, atol=0.01)
     assert info["inputs"]["particles"] == "particles.cs"
-    before, after = (np.load(f) for f in ("particles.cs", "run/profile/particles.cs"))
+    before, after = (np.load(f) for f in ("particles.cs", "run/bayes/particles.cs"))
     for name in before.dtype.names:
         if name not in ("ctf/df1_A", "ctf/df2_A"):
             assert (before[name] == after[name]).all()
@@ -176,12 +176,12 @@ def test_relion_30(project, simulation, expected):
     Path("particles/mic_0001.mrcs").rename("particles/later.mrcs")  # another stack tells the box
     run("old.star")
     assert_allclose(
-        read_star("run/profile/particles.star")[""].numbers("rlnOriginX"), numbers["rlnOriginX"]
+        read_star("run/bayes/particles.star")[""].numbers("rlnOriginX"), numbers["rlnOriginX"]
     )
     Path("particles/later.mrcs").rename("particles/mic_0001.mrcs")
     said = parfocal("estimate", "old.star", *HALVES, "--out", "again")
     assert said.code == 0
-    assert_same(read_estimates("again/profile/estimates.star"), expected, tolerance=0.05)
+    assert_same(read_estimates("again/bayes/estimates.star"), expected, tolerance=0.05)
 
 
 def test_stacks_of_half_precision(project, simulation, expected):
@@ -238,13 +238,16 @@ def test_optics_groups_of_other_microscope_box_and_pixel_size(project, simulatio
         )
         assert after < 0.7 * before
     blank = {name: ["x"] * (2 * n) for name in ("rlnDefocusU", "rlnDefocusV")}
-    files = (Path("both.star"), Path("run/profile/particles.star"))
+    files = (Path("both.star"), Path("run/bayes/particles.star"))
     same = [edit_columns(path.read_bytes(), "particles", blank) for path in files]
     assert same[0] == same[1]
 
 
 def test_a_symmetry_expanded_set(project, expected):
-    """Every image twice: the copies have ids of their own, and the same answer."""
+    """Every image twice: the copies have ids of their own, and nearly the same answer.
+
+    Not the very same, as the ice is believed more firmly when every particle speaks twice.
+    """
     table = read_star("particles.star")
     twice = {name: table["particles"].text(name) * 2 for name in table["particles"].columns}
     optics = {name: table["optics"].text(name) for name in table["optics"].columns}
@@ -256,10 +259,10 @@ def test_a_symmetry_expanded_set(project, expected):
     assert found.particle_id[n] == f"{expected.particle_id[0]}~2"
     assert (found.defocus[:n] == found.defocus[n:]).all()
     first = replace(found, **{name: column[:n] for name, column in found.columns().items()})
-    assert_same(first, expected, tolerance=5.0)
-    after = read_particles("run/profile/particles.star")
+    assert_same(first, expected, tolerance=15.0)
+    after = read_particles("run/bayes/particles.star")
     assert_allclose(after.defocus, found.defocus, atol=1e-3)
-    written = read_star("run/profile/particles.star")["particles"]
+    written = read_star("run/bayes/particles.star")["particles"]
     assert written.text("rlnImageName") == twice["rlnImageName"]
     assert any(line.startswith("72 of 144 particles share the image") for line in info["warnings"])
     frame = starfile.read(ESTIMATES)["estimates"]

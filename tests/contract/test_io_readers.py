@@ -20,6 +20,8 @@ FILES = {  # name -> has poses
     "formats/t20s_particles.cs": True,
     "peer_runs/particles.star": True,
     "peer_runs/relion_default.star": True,
+    "peer_runs/particles.xmd": True,
+    "peer_runs/xmipp_L1.xmd": True,
 }
 
 
@@ -82,7 +84,11 @@ def test_what_is_written_differs_by_the_change_and_nothing_else(particles, name,
     write_particles(particles, estimates, path)
     assert particles.source.read_bytes() == before
     for stack in set(particles.stack.tolist()):  # some files leave the box to the stack
-        (tmp_path / Path(stack).name).symlink_to(stack)
+        folder, place = particles.source.parent, Path(stack)
+        known = place.is_relative_to(folder)
+        link = tmp_path / (place.relative_to(folder) if known else place.name)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(stack)
     after = read_particles(path)
     assert_allclose(after.defocus_u, particles.defocus_u + change, atol=2e-3)
     assert_allclose(after.defocus_v, particles.defocus_v + change, atol=2e-3)

@@ -73,7 +73,7 @@ def counts() -> dict[str, int]:
 
 def test_all_that_can_go_on_goes_on(said):
     assert said.code == 0, said.err
-    estimates = read_estimates("run/profile/estimates.star")
+    estimates = read_estimates("run/bayes/estimates.star")
     assert len(estimates) == SCENE.particles
     expected = np.zeros(SCENE.particles, dtype=int)
     for row, (status, _) in FAULTY.items():
@@ -86,11 +86,11 @@ def test_all_that_can_go_on_goes_on(said):
 
 
 def test_a_failed_particle_keeps_its_prior(said):
-    estimates = read_estimates("run/profile/estimates.star")
+    estimates = read_estimates("run/bayes/estimates.star")
     rows = list(FAULTY)
     assert (estimates.defocus_change[rows] == 0).all()
     assert np.isnan(estimates.defocus_error[rows]).all()
-    before, after = (read_particles(f) for f in ("particles.star", "run/profile/particles.star"))
+    before, after = (read_particles(f) for f in ("particles.star", "run/bayes/particles.star"))
     moved = np.flatnonzero(after.defocus_u != before.defocus_u)
     assert moved.tolist() == np.flatnonzero(estimates.ok()).tolist()
 
@@ -98,8 +98,8 @@ def test_a_failed_particle_keeps_its_prior(said):
 def test_failures_are_counted_with_their_reasons_in_run_json(said):
     info = json.loads(Path("run/run.json").read_text())
     status = [status for status, _ in FAULTY.values()]
-    assert info["methods"]["profile"]["counts"]["non_finite"] == status.count(Status.NON_FINITE)
-    assert info["methods"]["profile"]["counts"]["not_read"] == status.count(Status.NOT_READ)
+    assert info["methods"]["bayes"]["counts"]["non_finite"] == status.count(Status.NON_FINITE)
+    assert info["methods"]["bayes"]["counts"]["not_read"] == status.count(Status.NOT_READ)
     found = {loss["reason"]: loss["particles"] for loss in info["not_used"]}
     assert found == counts()
     assert all(loss["stacks"] == 1 for loss in info["not_used"])
@@ -117,7 +117,7 @@ def test_they_are_told_once_in_the_terminal_and_on_the_page(said):
         assert sum(told_as in line for line in lines) == 1
         assert told_as in page
     assert f"{len(counts())} warnings" in page
-    assert re.search(r"profile: \d+ ok, .*8 non_finite, 28 not_read", said.out)
+    assert re.search(r"bayes: \d+ ok, .*8 non_finite, 28 not_read", said.out)
 
 
 def test_what_headers_tell_is_told_before_the_work(said):
@@ -144,7 +144,7 @@ def test_the_others_estimates_do_not_depend_on_a_broken_one(project):
     Path("fewer.star").write_text("\n".join(blocks[:mine] + blocks[mine + 1 :]) + "\n")
     parfocal("estimate", "fewer.star", *HALVES, "--out", "fewer")
     with_it, without = (
-        read_estimates(f"{run}/profile/estimates.star") for run in ("broken", "fewer")
+        read_estimates(f"{run}/bayes/estimates.star") for run in ("broken", "fewer")
     )
     assert len(without) == len(with_it) - 1
     kept = np.delete(with_it.defocus, 2)
@@ -158,7 +158,7 @@ def test_an_image_that_was_never_normalised_does_not_spoil_the_others(project, f
     fill(STACKS[0], 0, pixels * factor)
     assert parfocal("estimate", "particles.star", *HALVES, "--out", "run").code == 0
     found, expected = (
-        read_estimates(f"{run}/profile/estimates.star") for run in ("run", finished[0])
+        read_estimates(f"{run}/bayes/estimates.star") for run in ("run", finished[0])
     )
     others = slice(1, None)
     assert (found.status[others] == expected.status[others]).all()

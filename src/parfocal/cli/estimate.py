@@ -8,7 +8,7 @@ import typer
 from parfocal.cli.show import announce, machine_or_person
 
 # said here, for the table of methods would load numpy; a test holds that they are the same
-METHODS = "bayes, profile"
+METHODS = "bayes, profile, relion, relion-grid, cryosparc, xmipp, xmipp-cc, highres, gctf"
 
 
 def estimate(

@@ -7,6 +7,7 @@ from parfocal.io.images import StackImages, check_stacks
 from parfocal.io.mrc import read_map, write_map, write_stack
 from parfocal.io.relion import read_relion, write_relion
 from parfocal.io.star import edit_columns, read_star, write_star
+from parfocal.io.xmipp import read_xmipp, write_xmipp
 
 __all__ = [
     "StackImages",
@@ -18,6 +19,7 @@ __all__ = [
     "read_particles",
     "read_relion",
     "read_star",
+    "read_xmipp",
     "write_cryosparc",
     "write_estimates",
     "write_map",
@@ -25,4 +27,5 @@ __all__ = [
     "write_relion",
     "write_stack",
     "write_star",
+    "write_xmipp",
 ]

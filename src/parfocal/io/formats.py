@@ -13,6 +13,7 @@ from parfocal.estimates import DefocusEstimates
 from parfocal.io.cryosparc import COMPRESSED, cryosparc_ids, read_cryosparc, write_cryosparc
 from parfocal.io.files import PACKED
 from parfocal.io.relion import read_relion, relion_ids, write_relion
+from parfocal.io.xmipp import MAGIC, read_xmipp, write_xmipp, xmipp_ids
 from parfocal.particles import Particles
 
 NUMPY = b"\x93NUMPY"
@@ -41,7 +42,10 @@ CRYOSPARC = Format(
     ids=cryosparc_ids,
     write=write_cryosparc,
 )
-FORMATS = (RELION, CRYOSPARC)
+XMIPP = Format(
+    name="Xmipp", suffix=".xmd", magic=(MAGIC,), read=read_xmipp, ids=xmipp_ids, write=write_xmipp
+)
+FORMATS = (RELION, CRYOSPARC, XMIPP)
 
 
 def read_particles(

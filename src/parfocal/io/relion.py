@@ -9,10 +9,11 @@ import numpy as np
 
 from parfocal.conventions import DEGREE
 from parfocal.errors import InputError
-from parfocal.io.files import find_file, replacing
+from parfocal.io.files import find_file
 from parfocal.io.mrc import read_header
 from parfocal.io.records import checked_optics, checked_particles, distinct, unique_ids
-from parfocal.io.star import Table, edited, read_star
+from parfocal.io.star import Table, read_star
+from parfocal.io.star_particles import image_places, write_defocus
 from parfocal.optics import IDENTITY, Optics
 from parfocal.particles import Particles
 
@@ -48,7 +49,7 @@ def read_relion(path: str | os.PathLike) -> Particles:
     blocks = read_star(path)
     table = blocks[_particle_block(blocks, path)]
     names = table.text(NAME)
-    index, stack_name = _split(names, table)
+    index, stack_name = image_places(table, NAME)
     stacks, of_stack = distinct(stack_name)
     found = [find_file(name, path) for name in stacks]
     groups = _new_groups(blocks["optics"], table) if "optics" in blocks else _old_groups(table)
@@ -96,26 +97,11 @@ def write_relion(
     *,
     keep: np.ndarray | None = None,
 ) -> None:
-    """Copy the STAR file `source` with other defoci [Å], a value per row, all else unchanged.
-
-    Where a defocus is the file's own, not even its text changes. `keep`, a mask over the rows,
-    leaves out the others.
-    """
-    block, tokens = _defocus_tokens(Path(source), (defocus_u, defocus_v))
-    text = Path(source).read_bytes()
-    with replacing(destination) as file:
-        file.writelines(edited(text, block, tokens, keep=keep, where=source))
-
-
-def _defocus_tokens(source: Path, values) -> tuple[str, dict[str, list[str]]]:
-    """Block of the particles, and by column its new tokens."""
+    """Copy the STAR file `source` with other defoci [Å], a value per row; see `write_defocus`."""
     blocks = read_star(source)
-    block = _particle_block(blocks, source)
-    tokens = {}
-    for name, column in zip(("rlnDefocusU", "rlnDefocusV"), values, strict=True):
-        old = zip(blocks[block].text(name), blocks[block].numbers(name), column, strict=True)
-        tokens[name] = [text if new == before else f"{new:.6f}" for text, before, new in old]
-    return block, tokens
+    block = _particle_block(blocks, Path(source))
+    defocus = {"rlnDefocusU": defocus_u, "rlnDefocusV": defocus_v}
+    write_defocus(source, destination, block, blocks[block], defocus, keep)
 
 
 def _particle_block(blocks: Mapping[str, Table], path: Path) -> str:
@@ -127,20 +113,6 @@ def _particle_block(blocks: Mapping[str, Table], path: Path) -> str:
         where=path,
         mend="give the particle file of a refinement, such as run_data.star",
     )
-
-
-def _split(names: list[str], table: Table) -> tuple[np.ndarray, list[str]]:
-    """Image index from 0, and stack, of names `index@stack`; a name without index is one image."""
-    index = np.zeros(len(names), dtype=np.int64)
-    stacks = []
-    for row, name in enumerate(names):
-        number, at, stack = name.partition("@")
-        if at and not (number.isdecimal() and int(number) > 0 and stack):
-            what = f"{name!r} is not of the form index@stack, with an index from 1"
-            raise InputError(what, where=table.cell(NAME, row), mend="correct that name")
-        index[row] = int(number) - 1 if at else 0
-        stacks.append(stack if at else name)
-    return index, stacks
 
 
 def _new_groups(optics: Table, table: Table) -> _Groups:
