@@ -16,13 +16,17 @@ MOST = np.float32(1e30)  # what gridding weights may grow to where there is noth
 EDGE = 3.0  # voxels, of the raised cosine that ends the map's sphere
 
 
-def map_of(parts: list[FourierSums], box: int, *, turned: float = 0.0, fsc=None) -> np.ndarray:
+def map_of(
+    parts: list[FourierSums], box: int, *, turned: float = 0.0, fsc=None, iterations=ITERATIONS
+) -> np.ndarray:
     """Map, float32 (box, box, box), of the sums of `parts` together: inverse transform of g N.
 
     N = Σ t CTF X and W = Σ t CTF². The gridding weights g make g (W + τ) flat once smoothed over
     about a voxel: g = 1 / W where views are dense, and where they are few W is shared by neighbours
     (Pipe & Menon, Magn. Reson. Med. 41, 1999, with the width that RELION takes). τ is 0, or with
     `fsc` (n,), in shells of 1 / (box pixel_size), (1 - FSC) / FSC times the mean W of a part.
+    With at most `iterations`, RELION's number, the map is RELION's. They flatten what noise there is
+    too: of few noisy views, one iteration makes the better map, its amplitudes some percent lower.
 
     The map is divided by the transform of the trilinear kernel t, sinc² along each axis, and for the
     share `turned` of the sums by that squared. It falls to 0 beyond the sphere that fills the box,
@@ -32,7 +36,7 @@ def map_of(parts: list[FourierSums], box: int, *, turned: float = 0.0, fsc=None)
     data = tuple(part.data for part in parts)
     buffer = np.empty((2 * m + 1, max(2 * m + 1, 2 * box), m + 1), dtype=np.float32)
     weights = buffer[:, : 2 * m + 1]
-    _gridding(weights, first, data, box, fsc)
+    _gridding(weights, first, data, _noise_over_signal(data, first, box, fsc), iterations)
     # planes y of the weights give way, one by one, to the half-transformed planes: (y, z, x)
     half_way = buffer.reshape(2 * m + 1, -1)[:, : 2 * box * (m + 1)].view(np.complex64)
     half_way = half_way.reshape(2 * m + 1, box, m + 1)
@@ -62,6 +66,11 @@ def _centre(values, out):
     half = len(out) // 2
     out[half:] = values[: len(out) - half]
     out[:half] = values[len(values) - half :]
+
+
+def _shells(first: FourierSums, box: int):
+    """(shells of 1 / (box pixel_size) a voxel, voxels to `k_max`), as the kernels take them."""
+    return np.float32(box / first.size), np.float32(first.k_max / first.spacing)
 
 
 def _gridding(weights, first: FourierSums, data, box: int, fsc) -> None:

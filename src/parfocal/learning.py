@@ -1,20 +1,23 @@
 """Empirical Bayes: what a data set says of its ice, before any one particle is asked."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
-from scipy.special import logsumexp
+from scipy.special import log_softmax, logsumexp, softmax
 
 from parfocal.curves import robust
 from parfocal.layer import Heights, Layer, fit_layer, posterior
 
 ROUNDS, FEW_ROUNDS = 10, 4  # few for a model that starts from the widths of a finer one
 LEAST_WIDTH, LEAST_SLOPE = 1.0, 1e-5  # Å, Å per Å: as good as none
-WIDTH_FACTORS = np.array([0.4, 0.63, 1.0, 1.6, 2.5])
-SPREADS = (0.05, 0.25, 0.5)  # of ln width over micrographs; the first is none
+WIDTH_FACTORS = np.array([0.25, 0.4, 0.63, 0.8, 1.0, 1.25, 1.6, 2.5, 4.0])
+LEAST_BASE = 20.0  # Å, of the widths that WIDTH_FACTORS multiply
+USUAL_WIDTH = 60.0  # Å, to a factor e: what is believed of heights before any are seen
+SPREADS = (0.25, 0.5)  # of ln width over micrographs
+USUAL_OFFSET, USUAL_SLOPE = 150.0, 0.03  # Å and Å per Å: one micrograph more, before any is seen
 KINDS = ("two sheets", "slab")
 LEAST_SHARE = 1e-3  # of stray, and of wrong particles: one may always be met
 KIND_COST = 6.0  # nats of evidence that one more parameter must bring, some ln n
@@ -56,7 +59,8 @@ def evidence(micrographs: Sequence[Micrograph], grid, layer: Layer) -> float:
 def _one_round(micrographs, grid, layer):
     """One step of EM for one Gaussian sheet, the shares of stray and wrong particles and the planes."""
     width, slope = layer.heights.width, np.array(layer.plane.slope)
-    square = inside = right = offset = tilt = count = 0.0
+    square = inside = right = count = 0.0
+    offset, tilt = USUAL_OFFSET**2, USUAL_SLOPE**2
     for m in micrographs:
         curves = robust(m.curves, layer.wrong)
         fit = fit_layer(curves, grid, m.place, layer)
@@ -73,7 +77,7 @@ def _one_round(micrographs, grid, layer):
         variance = np.diag(fit.covariance)
         offset += fit.coefficients[0] ** 2 + variance[0]
         tilt += np.sum((fit.coefficients[1:] - slope) ** 2 + variance[1:]) / 2
-    n = len(micrographs)
+    n = len(micrographs) + 1
     heights, plane = layer.heights, layer.plane
     if heights.width > LEAST_WIDTH:
         width = max(LEAST_WIDTH * 1.001, float(np.sqrt(square / inside)))
@@ -122,19 +126,38 @@ def _other_kind(micrographs, grid, layer, kind):
     return as_layer(found.x), -float(found.fun)
 
 
-def width_prior(micrographs: Sequence[Micrograph], grid, layer: Layer) -> np.ndarray:
-    """Probability of each of WIDTH_FACTORS: by how much the width of one micrograph may differ.
+@dataclass(frozen=True, kw_only=True)
+class Widths:
+    """Layers of other widths that the data allow, and how to weigh them in a micrograph."""
 
-    A log-normal about 1 whose spread is the best of SPREADS by the evidence of all micrographs.
+    layers: tuple[Layer, ...]
+    log_weight: np.ndarray  # of each layer, its probability
+    own: bool  # whether micrographs differ, so that each one's own evidence counts too
+
+    def weights(self, log_evidence) -> np.ndarray:
+        """Probability of each layer in a micrograph of that evidence [nats] under each."""
+        return softmax(self.log_weight + (log_evidence if self.own else 0.0))
+
+
+def allowed_widths(micrographs: Sequence[Micrograph], grid, layer: Layer) -> Widths:
+    """How well the width of the layer is known, and whether it differs between micrographs.
+
+    Either all share one, known as well as their evidence together says, which with few particles is
+    not well: a width learned as 0 would be believed too firmly. Or each has its own, log-normal about
+    the learned one with the best of SPREADS, if that is likelier by KIND_COST.
     """
-    layers = [layer.with_width(factor) for factor in WIDTH_FACTORS]
+    base = layer.with_width(max(1.0, LEAST_BASE / layer.heights.width))
+    layers = tuple(base.with_width(factor) for factor in WIDTH_FACTORS)
     safe = [Micrograph(robust(m.curves, layer.wrong), m.place) for m in micrographs]
     log_evidence = np.array([[evidence([m], grid, other) for other in layers] for m in safe])
-    candidates = [_log_normal(spread) for spread in SPREADS]
-    score = [logsumexp(log_evidence + np.log(c + 1e-300), axis=1).sum() for c in candidates]
-    return candidates[int(np.argmax(score))]
-
-
-def _log_normal(spread):
-    density = np.exp(-0.5 * (np.log(WIDTH_FACTORS) / spread) ** 2)
-    return density / density.sum()
+    expected = np.zeros(len(layers))
+    if layer.heights.kind == "sheet":
+        widths = np.array([other.heights.width for other in layers])
+        expected = -0.5 * np.log(widths / USUAL_WIDTH) ** 2
+    shared = log_softmax(expected) + log_evidence.sum(axis=0)
+    own = [log_softmax(-0.5 * (np.log(WIDTH_FACTORS) / spread) ** 2) for spread in SPREADS]
+    scores = [logsumexp(log_evidence + weight, axis=1).sum() for weight in own]
+    best = int(np.argmax(scores))
+    if scores[best] > logsumexp(shared) + KIND_COST:
+        return Widths(layers=layers, log_weight=own[best], own=True)
+    return Widths(layers=layers, log_weight=log_softmax(shared), own=False)

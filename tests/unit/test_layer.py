@@ -7,7 +7,7 @@ import pytest
 
 from parfocal.curves import robust
 from parfocal.layer import Heights, Layer, PlanePrior, design, fit_layer, posterior
-from parfocal.learning import LEAST_WIDTH, WIDTH_FACTORS, Micrograph, learn, width_prior
+from parfocal.learning import LEAST_WIDTH, Micrograph, allowed_widths, learn
 
 GRID = np.linspace(-1500.0, 1500.0, 151)
 
@@ -162,16 +162,31 @@ def test_the_sheet_that_a_particle_is_in():
     assert np.isnan(alone).all()
 
 
-def test_how_far_widths_vary_over_micrographs_is_learned():
+def test_whether_widths_vary_over_micrographs_is_learned():
     rng = np.random.default_rng(10)
     alike = [draw(rng, width=90.0, error=60.0)[0] for _ in range(20)]
     apart = [draw(rng, width=w, error=60.0)[0] for w in 90.0 * 2.5 ** rng.normal(0, 1, 20)]
     layer = Layer(heights=Heights(width=90.0))
-    same, varied = (width_prior(sample, GRID, layer) for sample in (alike, apart))
-    middle = np.argmin(np.abs(WIDTH_FACTORS - 1))
-    assert same[middle] > 0.99
-    assert varied[middle] < 0.6
-    assert same.sum() == pytest.approx(1)
+    same, varied = (allowed_widths(sample, GRID, layer) for sample in (alike, apart))
+    assert not same.own
+    assert varied.own
+    nothing = np.zeros(len(same.layers))
+    assert same.weights(nothing).sum() == pytest.approx(1)
+    assert same.weights(nothing)[[3, 4, 5]].sum() > 0.95  # of 90 Å, give or take a quarter
+
+
+def test_a_width_of_nothing_from_few_particles_is_not_believed():
+    """Of 20 particles of 40 Å scatter and 60 Å error the maximum is at 0 more often than not."""
+    rng = np.random.default_rng(11)
+    few = [draw(rng, n=20, width=0.0, error=60.0)[0]]
+    many = [draw(rng, n=60, width=0.0, error=60.0)[0] for _ in range(30)]
+    layer = Layer(heights=Heights(width=2.0))
+    wide = []
+    for sample in (few, many):
+        found = allowed_widths(sample, GRID, layer)
+        widths = np.array([other.heights.width for other in found.layers])
+        wide.append(found.weights(np.zeros(len(widths))) @ widths)
+    assert wide[0] > 20 > wide[1]
 
 
 def test_without_information_everything_falls_back_to_the_input():

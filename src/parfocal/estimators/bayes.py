@@ -15,16 +15,17 @@ from parfocal.layer import Heights, Layer, PlanePrior, Posterior, design, fit_la
 from parfocal.learning import (
     LEAST_SLOPE,
     LEAST_WIDTH,
-    WIDTH_FACTORS,
     Micrograph,
+    Widths,
+    allowed_widths,
     learn,
-    width_prior,
 )
 from parfocal.particles import Particles
 
 LEARNED_FROM = 2000  # particles, whole micrographs of them, evenly taken
 INPUT, SHIFT, PLANE, PARTICLE = RUNGS
 INTERVAL = (0.16, 0.84)
+LEAST_WEIGHT = np.log(0.01)  # of a width that is worth a fit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +57,12 @@ class Bayes:
         if not evidence.models:
             return draft.finish()
         grid = fine_grid(evidence)
-        layers, factors = self._learn(particles, evidence, grid)
+        layers, widths = self._learn(particles, evidence, grid)
         means = np.full((len(RUNGS), len(particles)), np.nan)
         gains = np.full((len(particles), len(layers)), np.nan)
         for rows, curves in by_micrograph(particles, evidence, grid):
             place = design(particles.coordinate_x[rows], particles.coordinate_y[rows])
-            found = _mixed(curves[0], grid, place, layers[PARTICLE], factors)
+            found = _mixed(curves[0], grid, place, widths)
             _fill(draft, rows, found, grid)
             means[:, rows] = _means(curves[0], grid, place, layers, found)
             for rung, layer in enumerate(layers.values()):
@@ -72,12 +73,12 @@ class Bayes:
         _step_down(draft, means[RUNGS.index(rung)])
         return draft.finish(
             layer=asdict(layers[PARTICLE]),
-            width_factors=dict(zip(WIDTH_FACTORS.tolist(), factors.round(3).tolist(), strict=True)),
+            width_varies=widths.own,
             ladder=ladder.plain(),
         )
 
-    def _learn(self, particles, evidence, grid) -> tuple[dict[str, Layer], np.ndarray]:
-        """The layer of each rung, and how far its width varies, from some of the micrographs."""
+    def _learn(self, particles, evidence, grid) -> tuple[dict[str, Layer], Widths]:
+        """The layer of each rung, and how well its width is known, from some of the micrographs."""
         wanted = some_micrographs(particles, LEARNED_FROM)
         sample = [
             Micrograph(
@@ -94,7 +95,7 @@ class Bayes:
         level = replace(line, plane=replace(full.plane, slope_sd=LEAST_SLOPE))
         shift = learn(sample, grid, level, heights=False)
         layers = {SHIFT: shift, PLANE: plane, PARTICLE: full}
-        return layers, width_prior(sample, grid, full)
+        return layers, allowed_widths(sample, grid, full)
 
 
 def held_out(curves, grid, place, layer: Layer) -> np.ndarray:
@@ -112,15 +113,16 @@ def held_out(curves, grid, place, layer: Layer) -> np.ndarray:
     return gain
 
 
-def _mixed(curves, grid, place, layer: Layer, factors) -> Posterior:
-    """Posterior with the micrograph's own width: a mean over the widths that its evidence allows."""
-    curves, used = robust(curves, layer.wrong), np.flatnonzero(factors > 1e-3)
-    fits = [fit_layer(curves, grid, place, layer.with_width(WIDTH_FACTORS[j])) for j in used]
-    weight = np.log(factors[used]) + [fit.log_evidence for fit in fits]
-    weight = np.exp(weight - weight.max())
+def _mixed(curves, grid, place, widths: Widths) -> Posterior:
+    """Posterior as a mean over the widths that the data set, or this micrograph, allows."""
+    curves = robust(curves, widths.layers[0].wrong)
+    used = [i for i, weight in enumerate(widths.log_weight) if weight > LEAST_WEIGHT]
+    fits = [fit_layer(curves, grid, place, widths.layers[i]) for i in used]
+    log_evidence = np.full(len(widths.layers), -np.inf if widths.own else 0.0)
+    log_evidence[used] = [fit.log_evidence for fit in fits]
+    weight = widths.weights(log_evidence)[used]
     parts = [
-        posterior(curves, grid, fit, layer.with_width(WIDTH_FACTORS[j]))
-        for fit, j in zip(fits, used, strict=True)
+        posterior(curves, grid, fit, widths.layers[i]) for fit, i in zip(fits, used, strict=True)
     ]
     density, inside, upper = (
         np.average([getattr(part, name) for part in parts], axis=0, weights=weight)
