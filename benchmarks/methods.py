@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from parfocal.estimators import ESTIMATORS
+from parfocal.estimators import ESTIMATORS, Bayes
 from parfocal.evidence import gather
 from parfocal.execution import threads
 from parfocal.reference import map_reference
@@ -49,6 +49,8 @@ SCENES = {
     "pose errors": {"pose_error": 1.0, "shift_error": 0.5},
     "nothing": {"ice_tilt": 0.0, "height_scatter": 5.0, "defocus_error": 5.0},
 }
+PLANE = Bayes(rung="plane", name="bayes-plane")  # what its own plane alone gives
+METHODS = {"bayes": ESTIMATORS["bayes"], PLANE.name: PLANE, **ESTIMATORS}
 SEED = 4000
 LOOKS_AGAIN = ("xmipp", "xmipp-cc", "highres")  # at the images: slow
 COLUMNS = ("rms", "over_bound", "bias", "slope", "pull_sd", "coverage", "ok", "cpu_ms")
@@ -100,7 +102,7 @@ def solve(name, structure, particles, methods, on_images):
             here = known.take(few)
             using = gather(here, simulation.images, reference, run=threads(2))
         start = time.process_time()
-        found = ESTIMATORS[method].estimate(here, using)
+        found = METHODS[method].estimate(here, using)
         cpu = 1e3 * (time.process_time() - start) / len(here)
         columns = (found.defocus_change, found.defocus_error, found.change_low, found.change_high)
         part = replace(
@@ -175,7 +177,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--structure", type=Path, required=True)
-    parser.add_argument("--methods", default=",".join(ESTIMATORS))
+    parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--scenes", default=",".join(SCENES))
     parser.add_argument("--particles", type=int, default=600)
     parser.add_argument("--on-images", type=int, default=120)
@@ -195,7 +197,7 @@ def main():
             if kept:
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 kept.write_text(json.dumps(rows, indent=1))
-        order = ["input", "(the pass)", *[m for m in ESTIMATORS if m in rows]]
+        order = ["input", "(the pass)", *[m for m in METHODS if m in rows]]
         results[name] = {m: rows[m] for m in order}
     made = (
         f"Made by `python benchmarks/methods.py --structure 6z6u.pdb --readme` on "

@@ -14,7 +14,7 @@ the template its log-likelihood is far below 0, that of no template at all. So w
 particles, (1 - w) e^ℓ + w stands for e^ℓ (`curves.robust`): such an image falls back to its ice.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtr
@@ -74,12 +74,6 @@ class Layer:
     heights: Heights = Heights()
     plane: PlanePrior = PlanePrior()
     wrong: float = 0.02  # share of images that hold something else
-
-    def with_width(self, factor: float) -> "Layer":
-        """The same with heights that are `factor` times as wide."""
-        heights = self.heights
-        wider = replace(heights, width=factor * heights.width, distance=factor * heights.distance)
-        return replace(self, heights=wider)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,10 @@ from scipy.special import log_softmax, logsumexp, softmax
 from parfocal.curves import robust
 from parfocal.layer import Heights, Layer, fit_layer, posterior
 
-ROUNDS, FEW_ROUNDS = 10, 4  # few for a model that starts from the widths of a finer one
+ROUNDS, FEW_ROUNDS = 6, 3  # few for a model that starts from the widths of a finer one
 LEAST_WIDTH, LEAST_SLOPE = 1.0, 1e-5  # Å, Å per Å: as good as none
-WIDTH_FACTORS = np.array([0.25, 0.4, 0.63, 0.8, 1.0, 1.25, 1.6, 2.5, 4.0])
+WIDTH_FACTORS = (0.25, 0.4, 0.63, 0.8, 1.0, 1.25, 1.6, 2.5, 4.0)
+DISTANCE_FACTORS = (0.8, 1.0, 1.25)
 LEAST_BASE = 20.0  # Å, of the widths that WIDTH_FACTORS multiply
 USUAL_WIDTH = 60.0  # Å, to a factor e: what is believed of heights before any are seen
 SPREADS = (0.25, 0.5)  # of ln width over micrographs
@@ -103,7 +104,7 @@ def _best_width(micrographs, grid, layer):
         lambda log_width: -evidence(micrographs, grid, as_layer(log_width)),
         bounds=(np.log(LEAST_WIDTH), np.log(2 * layer.heights.width)),
         method="bounded",
-        options={"xatol": 0.05, "maxiter": 12},
+        options={"xatol": 0.05, "maxiter": 8},
     )
     return as_layer(found.x), -float(found.fun)
 
@@ -113,7 +114,7 @@ def _other_kind(micrographs, grid, layer, kind):
     spread = layer.heights.width
 
     def as_layer(logs):
-        width, distance = np.exp(np.clip(logs, np.log(5.0), np.log(5000.0)))
+        width, distance = np.exp(np.clip(logs, np.log(5.0), np.log(5000.0))).tolist()
         heights = Heights(kind=kind, width=width, distance=distance, stray=layer.heights.stray)
         return replace(layer, heights=heights)
 
@@ -121,7 +122,7 @@ def _other_kind(micrographs, grid, layer, kind):
         lambda logs: -evidence(micrographs, grid, as_layer(logs)),
         np.log([0.5 * spread, 1.7 * spread]),  # of about the same variance as the single sheet
         method="Nelder-Mead",
-        options={"xatol": 0.05, "fatol": 0.1, "maxfev": 30},
+        options={"xatol": 0.05, "fatol": 0.1, "maxfev": 18},
     )
     return as_layer(found.x), -float(found.fun)
 
@@ -146,18 +147,29 @@ def allowed_widths(micrographs: Sequence[Micrograph], grid, layer: Layer) -> Wid
     not well: a width learned as 0 would be believed too firmly. Or each has its own, log-normal about
     the learned one with the best of SPREADS, if that is likelier by KIND_COST.
     """
-    base = layer.with_width(max(1.0, LEAST_BASE / layer.heights.width))
-    layers = tuple(base.with_width(factor) for factor in WIDTH_FACTORS)
+    layers, factors = _candidates(layer)
     safe = [Micrograph(robust(m.curves, layer.wrong), m.place) for m in micrographs]
     log_evidence = np.array([[evidence([m], grid, other) for other in layers] for m in safe])
-    expected = np.zeros(len(layers))
-    if layer.heights.kind == "sheet":
-        widths = np.array([other.heights.width for other in layers])
-        expected = -0.5 * np.log(widths / USUAL_WIDTH) ** 2
-    shared = log_softmax(expected) + log_evidence.sum(axis=0)
-    own = [log_softmax(-0.5 * (np.log(WIDTH_FACTORS) / spread) ** 2) for spread in SPREADS]
+    widths = np.array([other.heights.width for other in layers])
+    expected = log_softmax(-0.5 * np.log(widths / USUAL_WIDTH) ** 2)
+    shared = expected + log_evidence.sum(axis=0)
+    away = np.sum(np.log(factors) ** 2, axis=1)
+    own = [log_softmax(-0.5 * away / spread**2) for spread in SPREADS]
     scores = [logsumexp(log_evidence + weight, axis=1).sum() for weight in own]
     best = int(np.argmax(scores))
     if scores[best] > logsumexp(shared) + KIND_COST:
         return Widths(layers=layers, log_weight=own[best], own=True)
     return Widths(layers=layers, log_weight=log_softmax(shared), own=False)
+
+
+def _candidates(layer: Layer) -> tuple[tuple[Layer, ...], np.ndarray]:
+    """Layers with other widths, and of two sheets or a slab other distances; their factors (j, 2)."""
+    heights = layer.heights
+    base = max(heights.width, LEAST_BASE)
+    distances = (1.0,) if heights.kind == "sheet" else DISTANCE_FACTORS
+    factors = np.array([(w, d) for w in WIDTH_FACTORS for d in distances])
+    others = [
+        replace(heights, width=float(w * base), distance=float(d * heights.distance))
+        for w, d in factors
+    ]
+    return tuple(replace(layer, heights=other) for other in others), factors
