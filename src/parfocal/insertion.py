@@ -8,7 +8,7 @@ import scipy.fft
 from parfocal.grid import SpectraGrid
 from parfocal.jit import inlined, kernel, prefetch
 from parfocal.optics import even_phase, fixed_phase
-from parfocal.spectra import Views, _row_phases
+from parfocal.spectra import Views, row_phases
 
 PARTS = 3  # numbers in a voxel: real and imaginary part of Σ t CTF X, and Σ t CTF²
 
@@ -98,7 +98,7 @@ def _insert(transform, volume, edge, axes, contrast, centre, layout):
         x0, base = start[r], first[r]
         n = first[r + 1] - base
         ky = np.float32(ky_of[r])
-        _row_phases(coefficients, ky, x0, fixed[base : base + n], cosine, sine)
+        row_phases(coefficients, ky, x0, fixed[base : base + n], cosine, sine)
         place_row(edge, axes, (ky, x0, n), (offset, fx, fy, fz, sign))
         source = transform[ky_of[r] if ky_of[r] >= 0 else ky_of[r] + size]
         wy = along_y[r]

@@ -36,7 +36,7 @@ def map_of(
     data = tuple(part.data for part in parts)
     buffer = np.empty((2 * m + 1, max(2 * m + 1, 2 * box), m + 1), dtype=np.float32)
     weights = buffer[:, : 2 * m + 1]
-    _gridding(weights, first, data, _noise_over_signal(data, first, box, fsc), iterations)
+    _gridding(weights, parts, box / first.size, fsc, iterations)
     # planes y of the weights give way, one by one, to the half-transformed planes: (y, z, x)
     half_way = buffer.reshape(2 * m + 1, -1)[:, : 2 * box * (m + 1)].view(np.complex64)
     half_way = half_way.reshape(2 * m + 1, box, m + 1)
@@ -68,14 +68,10 @@ def _centre(values, out):
     out[:half] = values[len(values) - half :]
 
 
-def _shells(first: FourierSums, box: int):
-    """(shells of 1 / (box pixel_size) a voxel, voxels to `k_max`), as the kernels take them."""
-    return np.float32(box / first.size), np.float32(first.k_max / first.spacing)
-
-
-def _gridding(weights, first: FourierSums, data, box: int, fsc) -> None:
-    """Fill `weights` (y, z, x) with the gridding weights g of the sums `data`; 0 beyond `k_max`."""
-    ratio, radius = np.float32(box / first.size), np.float32(first.k_max / first.spacing)
+def _gridding(weights, parts: list[FourierSums], shells_a_voxel, fsc, iterations) -> None:
+    """Fill `weights` (y, z, x) with the gridding weights g of `parts`; 0 beyond their `k_max`."""
+    data = tuple(part.data for part in parts)
+    ratio, radius = np.float32(shells_a_voxel), np.float32(parts[0].k_max / parts[0].spacing)
     mean = _shell_means(data, ratio)
     tau = np.zeros(0)
     if fsc is not None:
@@ -84,7 +80,7 @@ def _gridding(weights, first: FourierSums, data, box: int, fsc) -> None:
         tau = mean / len(data) * (1 - held) / held
     weights[...] = 1 / mean.mean() if mean.any() else 0
     taps = TAPS / (TAPS[0] + 2 * TAPS[1:].sum())
-    for _ in range(ITERATIONS):
+    for _ in range(iterations):
         if _smooth_once(weights, data, (tau.astype(np.float32), ratio, radius), taps) < SETTLED:
             return
 

@@ -14,7 +14,8 @@ from parfocal.estimates import DefocusEstimates
 
 RUNGS = ("input", "micrograph shift", "plane", "plane + particle")
 FITTED = (0, 1, 3, 3)  # parameters that each rung fits to a micrograph
-STEP = 2.0  # standard errors that a rung must gain over a simpler one to be taken
+STEP, FREE_STEP = 2.0, 1.0  # standard errors that a rung must gain over the one taken before it;
+# the second where it fits no more than that to a micrograph: heights are averaged over, not fitted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,7 @@ class Ladder:
     """Mean gain over the input [nats a particle] of each rung, with its standard error."""
 
     gain: Mapping[str, tuple[float, float]]
-    best: str  # the last rung that gains STEP standard errors over the one taken before it
+    best: str  # the last rung that gains enough over the one taken before it, see STEP
     over_plane: tuple[float, float]  # gain of the particles' own heights over their plane
 
     def plain(self) -> dict[str, object]:
@@ -58,8 +59,9 @@ def climb(gains, micrograph) -> Ladder:
     gains = np.column_stack([np.where(np.isfinite(gains[:, 0]), 0.0, np.nan), gains])
     best = 0
     for rung in range(1, len(RUNGS)):
-        lead, error = mean_gain(gains[:, rung] - gains[:, best], micrograph, FITTED[rung])
-        if lead > STEP * error:
+        more = FITTED[rung] - FITTED[best]
+        lead, error = mean_gain(gains[:, rung] - gains[:, best], micrograph, more)
+        if lead > (STEP if more else FREE_STEP) * error:
             best = rung
     means = [mean_gain(gains[:, r], micrograph, FITTED[r]) for r in range(1, len(RUNGS))]
     return Ladder(

@@ -9,7 +9,7 @@ from parfocal.chunks import plan
 from parfocal.errors import InputError
 from parfocal.grid import SpectraGrid, spectra_grid
 from parfocal.insertion import FourierSums, close, insert
-from parfocal.inversion import map_of
+from parfocal.inversion import ITERATIONS, map_of
 from parfocal.losses import Loss, losses_of
 from parfocal.optics import Optics
 from parfocal.particles import ImageError, Images, Particles
@@ -34,20 +34,24 @@ class Reconstruction:
     reason: np.ndarray  # (n,) str
     losses: tuple[Loss, ...]
 
-    def half_map(self, half: int, *, fsc=None) -> np.ndarray:
+    def half_map(self, half: int, *, fsc=None, iterations: int = ITERATIONS) -> np.ndarray:
         """Map of half-set `half`, float32 (box, box, box), as `full` makes it. InputError if empty."""
         if half not in self.sums:
             raise InputError(f"no particle is in half-set {half}", mend="split the particles first")
-        return map_of([self.sums[half]], self.box, turned=self._turned, fsc=fsc)
+        return self._map([self.sums[half]], fsc=fsc, iterations=iterations)
 
-    def full(self, *, fsc=None) -> np.ndarray:
+    def full(self, *, fsc=None, iterations: int = ITERATIONS) -> np.ndarray:
         """Map of all particles, float32 (box, box, box); see `inversion.map_of`.
 
         With `fsc` (n,), that of the half-maps in shells of 1 / (box pixel_size), it is regularised:
         noise over signal power, (1 - FSC) / FSC times a half-set's mean weight, is added to the
-        weights (Scheres, J. Mol. Biol. 415, 2012).
+        weights (Scheres, J. Mol. Biol. 415, 2012). `iterations` of the gridding weights make RELION's
+        map; one makes the better map where views are few and noisy.
         """
-        return map_of(list(self.sums.values()), self.box, turned=self._turned, fsc=fsc)
+        return self._map(list(self.sums.values()), fsc=fsc, iterations=iterations)
+
+    def _map(self, parts, **options) -> np.ndarray:
+        return map_of(parts, self.box, turned=self._turned, **options)
 
     @property
     def _turned(self) -> float:

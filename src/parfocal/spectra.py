@@ -135,7 +135,7 @@ def _accumulate(transform, volume, edge, axes, coefficients, centre, layout, acc
         n = first[row + 1] - base
         ky = np.float32(ky_of[row])
         slice_row(volume, edge, axes, (ky, x0, n), cell, reference)
-        _row_phases(coefficients, ky, x0, fixed[base : base + n], cosine, sine)
+        row_phases(coefficients, ky, x0, fixed[base : base + n], cosine, sine)
         source = transform[ky_of[row] if ky_of[row] >= 0 else ky_of[row] + size]
         wy = along_y[row]
         for j in range(n):
@@ -161,7 +161,7 @@ def _accumulate(transform, volume, edge, axes, coefficients, centre, layout, acc
 
 
 @kernel
-def _row_phases(coefficients, ky, x0, fixed, cosine, sine):
+def row_phases(coefficients, ky, x0, fixed, cosine, sine):
     """cos and sin of χ₀ along a row, branch-free so that the compiler can use wide registers."""
     a, b = coefficients[0], coefficients[1] * ky
     d = coefficients[2] * ky * ky + coefficients[3]

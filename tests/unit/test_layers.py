@@ -326,7 +326,9 @@ def test_no_builtin_is_shadowed_but_by_options_of_a_command():
     assert {name for name, _ in shadowed} <= {"cli/estimate.py"}, shadowed
 
 
-@pytest.mark.parametrize("module", ["spectra", "projection", "simulate.nufft"])
+@pytest.mark.parametrize(
+    "module", ["spectra", "projection", "insertion", "symmetry", "inversion", "simulate.nufft"]
+)
 def test_compiled_code_is_kept_outside_of_the_source(module):
     kernels = [
         value

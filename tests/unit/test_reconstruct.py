@@ -318,6 +318,14 @@ def test_an_fsc_damps_each_shell_by_it(small):
             assert ratio == pytest.approx(gain[shell], abs=0.05)
 
 
+def test_one_iteration_makes_the_better_map_of_few_noisy_views():
+    """Many of them flatten the density of views by giving weight to what is noise."""
+    simulation, _ = draw(snr=0.1, particles=60)
+    found = reconstruct(simulation.particles, simulation.images)
+    curves = [fsc(found.half_map(1, iterations=n), simulation.map)[TRUSTED] for n in (1, 10)]
+    assert curves[0].mean() > curves[1].mean() + 0.05
+
+
 def test_less_padding_and_a_band_take_less_memory(small):
     simulation, images = small
     k_max = 0.3 / SCENE.pixel_size
