@@ -16,7 +16,7 @@ def estimate(
         Path,
         typer.Argument(
             metavar="PARTICLES",
-            help="Particles of a finished refinement: RELION .star, cryoSPARC .cs.",
+            help="Particles of a finished refinement: RELION .star, cryoSPARC .cs, Xmipp .xmd.",
         ),
     ],
     out: Annotated[

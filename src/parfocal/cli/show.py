@@ -40,20 +40,20 @@ class _Warnings(logging.Handler):
 
 def _lines() -> Progress:
     """Now and then a line on how far the particles are, for logs."""
-    started = told = time.monotonic()
-    first = None
+    began: dict[str, tuple[int, float]] = {}  # stage -> particles done when it began, and when
+    told = time.monotonic()
 
     def progress(stage: str, done: int, total: int) -> None:
-        nonlocal first, started, told
-        if stage != "particles":
+        nonlocal told
+        if total <= 1:
             return
         now = time.monotonic()
-        if first is None:
-            first, started = done, now
+        first, started = began.setdefault(stage, (done, now))
         if done > first and (done == total or now - told > EVERY):
             told, rate = now, (done - first) / max(now - started, 1e-9)
             left = "" if done == total else f", {(total - done) / rate:.0f} s left"
-            print(f"{done} of {total} particles, {rate:.0f}/s{left}", file=sys.stderr)
+            what = "" if stage == "particles" else f"{stage}: "
+            print(f"{what}{done} of {total} particles, {rate:.0f}/s{left}", file=sys.stderr)
 
     return progress
 

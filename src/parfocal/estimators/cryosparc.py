@@ -1,4 +1,4 @@
-"""Methods `cryosparc` and `cryosparc-v4`: cryoSPARC's local CTF refinement, from the spectra alone."""
+"""Method `cryosparc`: cryoSPARC's local CTF refinement, from the spectra alone."""
 
 from dataclasses import dataclass
 
