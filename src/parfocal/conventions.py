@@ -77,6 +77,28 @@ def astigmatism_vector(defocus_u, defocus_v, defocus_angle):
     )
 
 
+def changed_astigmatism(defocus_u, defocus_v, defocus_angle, change):
+    """(U, V, angle) once the astigmatism vector has changed by `change`, x and y [Å]; mean as before.
+
+    Of the ways to write it this is the one nearest to what was there: U and V keep their order, and
+    the angle is taken from the half turn about the old one. Without a change all three are exactly
+    as before.
+    """
+    mean, x, y = astigmatism_vector(defocus_u, defocus_v, defocus_angle)
+    sign = np.where(defocus_u < defocus_v, -1.0, 1.0)
+    x, y = x + change[0], y + change[1]
+    half, angle = sign * np.hypot(x, y), np.arctan2(sign * y, sign * x) / 2
+    new = mean + half, mean - half, nearest_turn(angle, defocus_angle)
+    same = (np.asarray(change[0]) == 0) & (np.asarray(change[1]) == 0)
+    old = defocus_u, defocus_v, defocus_angle
+    return tuple(np.where(same, a, b) for a, b in zip(old, new, strict=True))
+
+
+def nearest_turn(angle, near):
+    """The angle [rad] that is `angle` but for half turns, and nearest to `near`."""
+    return near + (np.mod(angle - near + np.pi / 2, np.pi) - np.pi / 2)
+
+
 def plane_tilt(slope_x, slope_y):
     """(tilt angle, azimuth of the tilt axis in [0, π)) [rad] of a plane with slope [Å per Å].
 

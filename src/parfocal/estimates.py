@@ -41,8 +41,8 @@ def _none() -> np.ndarray:
 class DefocusEstimates:
     """Defocus of each particle by one method, row-aligned with the Particles it was made from.
 
-    A particle whose status is not OK keeps its prior value: its change is 0, and its error says how
-    far the truth may lie from there (nan where no image was seen).
+    A particle whose status is not OK keeps its prior value: its changes are 0, and its error says
+    how far the truth may lie from there (nan where no image was seen).
     """
 
     method: str
@@ -62,6 +62,10 @@ class DefocusEstimates:
     # defocus, where the ice has two; default: nan
     gain_of_shift: np.ndarray = field(default_factory=_none)  # (n,) nats, as held_out_gain, of the
     gain_of_plane: np.ndarray = field(default_factory=_none)  # simpler models; default: nan
+    astigmatism_change_x: np.ndarray = field(default_factory=_none)  # (n,) Å, of (U-V)/2
+    astigmatism_change_y: np.ndarray = field(
+        default_factory=_none
+    )  # times cos and sin of 2 angle; default: 0
     settings: Mapping[str, object] = field(default_factory=dict)
     version: str = ""
 
@@ -73,6 +77,8 @@ class DefocusEstimates:
             "sheet_probability": np.full(n, np.nan),
             "gain_of_shift": np.full(n, np.nan),
             "gain_of_plane": np.full(n, np.nan),
+            "astigmatism_change_x": np.zeros(n),
+            "astigmatism_change_y": np.zeros(n),
         }
         for name, column in defaults.items():
             if not getattr(self, name).size:
@@ -82,8 +88,9 @@ class DefocusEstimates:
                 raise ValueError(f"column {name} has shape {np.shape(column)}, expected ({n},)")
             column.setflags(write=False)
         ok = self.ok()
-        if not np.isfinite(self.defocus_change).all():
-            raise ValueError("defocus_change must be finite: a failed particle keeps its prior")
+        for name in ("defocus_change", "astigmatism_change_x", "astigmatism_change_y"):
+            if not np.isfinite(getattr(self, name)).all():
+                raise ValueError(f"{name} must be finite: a failed particle keeps its prior")
         if not (np.isfinite(self.defocus_error[ok]) & (self.defocus_error[ok] > 0)).all():
             raise ValueError("every particle with status ok needs a positive defocus_error")
 

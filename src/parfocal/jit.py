@@ -9,7 +9,11 @@ from llvmlite import ir
 from numba.core import config, types
 from numba.extending import intrinsic
 
-CALLED = ("jit.py", "projection.py", "spectra.py")  # numba overlooks a change of what another file's kernel calls
+CALLED = (
+    "jit.py",
+    "projection.py",
+    "spectra.py",
+)  # numba overlooks a change of what another file's kernel calls
 
 if "NUMBA_CACHE_DIR" not in os.environ:
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"

@@ -14,8 +14,8 @@ from parfocal.estimates import DefocusEstimates
 
 RUNGS = ("input", "micrograph shift", "plane", "plane + particle")
 FITTED = (0, 1, 3, 3)  # parameters that each rung fits to a micrograph
-STEP, FREE_STEP = 2.0, 1.0  # standard errors that a rung must gain over the one taken before it;
-# the second where it fits no more than that to a micrograph: heights are averaged over, not fitted
+STEP = 2.0  # standard errors that a rung must gain over the one taken before it, and over the input
+FREE_STEP = 1.0  # that heights must gain over their plane: they are averaged over, and fit nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class Ladder:
     """Mean gain over the input [nats a particle] of each rung, with its standard error."""
 
     gain: Mapping[str, tuple[float, float]]
-    best: str  # the last rung that gains enough over the one taken before it, see STEP
+    best: str  # the last rung that gains enough over those before it, see STEP and FREE_STEP
     over_plane: tuple[float, float]  # gain of the particles' own heights over their plane
 
     def plain(self) -> dict[str, object]:
@@ -58,16 +58,19 @@ def climb(gains, micrograph) -> Ladder:
     """The ladder from the gains (n, 3) of the rungs above the input, nan where not scored."""
     gains = np.column_stack([np.where(np.isfinite(gains[:, 0]), 0.0, np.nan), gains])
     best = 0
-    for rung in range(1, len(RUNGS)):
+    for rung in (1, 2):
         more = FITTED[rung] - FITTED[best]
         lead, error = mean_gain(gains[:, rung] - gains[:, best], micrograph, more)
-        if lead > (STEP if more else FREE_STEP) * error:
-            best = rung
+        best = rung if lead > STEP * error else best
     means = [mean_gain(gains[:, r], micrograph, FITTED[r]) for r in range(1, len(RUNGS))]
+    whole, whole_error = means[-1]
+    heights, heights_error = mean_gain(gains[:, 3] - gains[:, 2], micrograph)
+    if heights > FREE_STEP * heights_error and whole > STEP * whole_error:
+        best = 3
     return Ladder(
         gain=dict(zip(RUNGS[1:], means, strict=True)),
         best=RUNGS[best],
-        over_plane=mean_gain(gains[:, 3] - gains[:, 2], micrograph),
+        over_plane=(heights, heights_error),
     )
 
 

@@ -16,7 +16,7 @@ LEAST_WIDTH, LEAST_SLOPE = 1.0, 1e-5  # Å, Å per Å: as good as none
 WIDTH_FACTORS = (0.25, 0.4, 0.63, 0.8, 1.0, 1.25, 1.6, 2.5, 4.0)
 DISTANCE_FACTORS = (0.8, 1.0, 1.25)
 LEAST_BASE = 20.0  # Å, of the widths that WIDTH_FACTORS multiply
-USUAL_WIDTH = 60.0  # Å, to a factor e: what is believed of heights before any are seen
+USUAL_WIDTH = 100.0  # Å, to a factor e: what is believed of heights before any are seen
 SPREADS = (0.25, 0.5)  # of ln width over micrographs
 USUAL_OFFSET, USUAL_SLOPE = 150.0, 0.03  # Å and Å per Å: one micrograph more, before any is seen
 KINDS = ("two sheets", "slab")
@@ -134,6 +134,12 @@ class Widths:
     layers: tuple[Layer, ...]
     log_weight: np.ndarray  # of each layer, its probability
     own: bool  # whether micrographs differ, so that each one's own evidence counts too
+
+    def width(self) -> tuple[float, float]:
+        """Mean and standard deviation of the width [Å], before a micrograph is seen."""
+        widths = np.array([layer.heights.width for layer in self.layers])
+        mean = float(np.exp(self.log_weight) @ widths)
+        return mean, float(np.sqrt(np.exp(self.log_weight) @ (widths - mean) ** 2))
 
     def weights(self, log_evidence) -> np.ndarray:
         """Probability of each layer in a micrograph of that evidence [nats] under each."""

@@ -25,7 +25,8 @@ def micrograph_columns(
     """Column -> tokens, a row per micrograph in order of first appearance. Å, degrees.
 
     Plane: defocus = C + A y + B x (the paper's Eq. 1), robust, over particles that are ok. The last
-    columns are the change that suits all particles of the micrograph at once, and two random halves.
+    columns are the change that suits all particles of the micrograph at once, and two random halves;
+    and the median change of the astigmatism vector of those that are ok.
     """
     columns: dict[str, list[str]] = {}
 
@@ -34,6 +35,7 @@ def micrograph_columns(
 
     for name, rows in rows_by_micrograph(estimates.micrograph).items():
         plane, change = planes[name], changes.get(name)
+        astigmatism = _median(estimates, rows, "astigmatism_change_x", "astigmatism_change_y")
         add("Method", estimates.method)
         add("Micrograph", name)
         add("PlaneKind", plane.kind)
@@ -53,6 +55,8 @@ def micrograph_columns(
             ("CommonChangeError", change.error if change else np.nan, 2),
             ("CommonChangeHalf1", change.half_change[0] if change else np.nan, 2),
             ("CommonChangeHalf2", change.half_change[1] if change else np.nan, 2),
+            ("AstigmatismChangeX", astigmatism[0], 2),
+            ("AstigmatismChangeY", astigmatism[1], 2),
         ):
             add(label, f"{value:.{decimals}f}")
         ladder = ladder_of(estimates, rows)
@@ -66,3 +70,9 @@ def micrograph_columns(
             label = "".join(word.capitalize() for word in status.label.split("_"))
             add(f"Count{label}", str(int((estimates.status[rows] == status).sum())))
     return columns
+
+
+def _median(estimates: DefocusEstimates, rows, *names: str) -> list[float]:
+    """Medians of columns over the particles of `rows` that are ok; nan without any."""
+    ok = rows[estimates.ok()[rows]]
+    return [float(np.median(getattr(estimates, name)[ok])) if len(ok) else np.nan for name in names]

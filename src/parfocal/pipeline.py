@@ -27,6 +27,7 @@ from parfocal.ice import fit_planes, ice_heights
 from parfocal.inputs import ReferenceFiles, read_inputs
 from parfocal.io import write_estimates, write_particles, write_star
 from parfocal.io.files import check_free, replacing
+from parfocal.io.formats import has_angle
 from parfocal.losses import losses_of, told
 from parfocal.micrographs import micrograph_columns
 from parfocal.report.run_page import run_page
@@ -100,6 +101,12 @@ def estimate(
     inputs = read_inputs(
         particles_file, reference_files, passthrough=passthrough, ignore=settings.ignore
     )
+    if settings.astigmatism() and not has_angle(particles_file):
+        raise InputError(
+            "no column for the angle of astigmatism, which a method asked for would change",
+            where=particles_file,
+            mend="choose methods that leave it, such as bayes, or --set relion.fit_mode=fpffm",
+        )
     early = inputs.warnings + told(inputs.losses)
     for line in early:
         LOG.warning(line)

@@ -14,7 +14,13 @@ from parfocal.ice import PlaneFit
 from parfocal.inputs import Inputs
 from parfocal.verdict import Band, held_out_gain
 
-REPORTED = ("error_factor", "ladder", "layer")  # of the settings, what was found and not set
+REPORTED = (
+    "error_factor",
+    "ladder",
+    "layer",
+    "width",
+    "astigmatism",
+)  # of the settings, what was found and not set
 
 
 @dataclass(frozen=True, kw_only=True)

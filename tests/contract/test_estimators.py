@@ -122,9 +122,14 @@ def solved(cases):
 # What a method cannot meet by its nature, and why. All else holds for all.
 ON_IMAGES = ("xmipp", "xmipp-cc", "highres")  # no folds in a cost of pixels, so no held-out gain
 WEAK = {
-    ("gctf", "aberrated"),  # a phase shift of 70° leaves 5 % of its rings' signal between 15 and 5 Å
+    (
+        "gctf",
+        "aberrated",
+    ),  # a phase shift of 70° leaves 5 % of its rings' signal between 15 and 5 Å
 }
-OK_LEAST = {("xmipp", "aberrated"): 0.85}  # of particles; one sweep of Powell stops early in the rest
+OK_LEAST = {
+    ("xmipp", "aberrated"): 0.85
+}  # of particles; one sweep of Powell stops early in the rest
 UNIT_SHARE = {"xmipp": 0.4, "xmipp-cc": 0.02, "highres": 0.02}  # of an error: searches of float32
 # costs end a little elsewhere, and whether one more sweep is begun may hang on the last bit
 LEANS = {"xmipp": 1.0, "xmipp-cc": 1.0, "highres": 1.0}  # of an error: one sweep from the input

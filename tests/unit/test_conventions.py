@@ -10,8 +10,10 @@ from scipy.spatial.transform import Rotation
 from parfocal.conventions import (
     DEGREE,
     astigmatism_vector,
+    changed_astigmatism,
     coordinate_from_cryosparc,
     euler_angles,
+    nearest_turn,
     plane_tilt,
     pose_from_cryosparc,
     rotation_matrix,
@@ -107,6 +109,53 @@ def test_u_below_v_is_the_ellipse_turned_by_90_degrees():
     assert_allclose(
         astigmatism_vector(9e3, 12e3, 0.4), astigmatism_vector(12e3, 9e3, 0.4 + QUARTER), atol=1e-9
     )
+
+
+DEFOCUS = st.floats(5e3, 30e3)
+LENGTH = st.floats(-3e3, 3e3)
+
+
+@given(DEFOCUS, DEFOCUS, st.floats(-7, 7), LENGTH, LENGTH)
+def test_a_change_of_astigmatism_is_one_of_its_vector_alone(u, v, angle, x, y):
+    before = astigmatism_vector(u, v, angle)
+    new_u, new_v, new_angle = changed_astigmatism(u, v, angle, (x, y))
+    after = astigmatism_vector(new_u, new_v, new_angle)
+    assert_allclose(after, np.add(before, [0, x, y]), atol=1e-7)
+    assert (new_u >= new_v) == (u >= v) or new_u == new_v
+    assert abs(new_angle - angle) <= QUARTER + 1e-9
+
+
+@pytest.mark.parametrize(("u", "v"), [(12e3, 9e3), (9e3, 12e3), (1e4, 1e4)])
+def test_no_change_of_astigmatism_leaves_the_very_numbers(u, v):
+    assert changed_astigmatism(u, v, 5.1, (0.0, 0.0)) == (u, v, 5.1)
+
+
+@pytest.mark.parametrize(
+    ("filed", "change", "expected"),
+    [
+        ((12e3, 9e3, 0.0), (500.0, 0.0), (12.5e3, 8.5e3, 0.0)),
+        ((9e3, 12e3, 0.0), (500.0, 0.0), (9.5e3, 11.5e3, 0.0)),  # U < V stays so
+        ((12e3, 9e3, np.pi), (0.0, 0.0), (12e3, 9e3, np.pi)),
+        ((1e4, 1e4, 3.0), (0.0, 500.0), (10.5e3, 9.5e3, np.pi / 4 + np.pi)),  # 45° or 225°
+        (
+            (12e3, 9e3, 0.0),
+            (-3e3, 0.0),
+            (12e3, 9e3, -QUARTER),
+        ),  # through 0, and out on the other side
+    ],
+)
+def test_an_astigmatism_is_written_as_it_was(filed, change, expected):
+    found = np.array(changed_astigmatism(*filed, change))
+    found[2] = nearest_turn(found[2], expected[2])  # a quarter turn is as near as its opposite
+    assert_allclose(found, expected, atol=1e-9)
+
+
+@given(st.floats(-9, 9), st.floats(-9, 9))
+def test_half_turns_are_taken_off_towards_the_nearest(angle, near):
+    found = nearest_turn(angle, near)
+    assert abs(found - near) <= QUARTER + 1e-9
+    assert abs(np.sin(found - angle)) < 1e-9
+    assert nearest_turn(near, near) == near
 
 
 def test_the_mean_of_two_crossed_astigmatisms_is_round():

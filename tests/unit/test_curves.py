@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import logsumexp
 
-from parfocal.curves import scaled_curves
+from parfocal.curves import WEAK, WRONG, robust, scaled_curves
 from parfocal.evidence import gather
+from parfocal.likelihood import terms_at
 
 from .conftest import SMALL, Scaled, sums_of
 
@@ -101,9 +103,34 @@ def test_points_and_grid_agree_and_gain_counts_from_the_prior(curves):
     )
     gain = curves.gain(grid[column[:, 0]])
     middle = on_grid[:, len(grid) // 2]
-    expected = np.take_along_axis(on_grid, column[:, :1], axis=1)[:, 0] - middle
-    np.testing.assert_allclose(gain, expected, atol=1e-6)
+    there = np.take_along_axis(on_grid, column[:, :1], axis=1)[:, 0]
+    safe = [robust(value - curves.level(), WRONG) for value in (there, middle)]
+    np.testing.assert_allclose(gain, safe[0] - safe[1], atol=1e-6)
     assert (curves.gain(np.zeros(len(gain))) == 0).all()
+
+
+def test_the_level_of_a_wrong_image_is_the_mean_over_weak_templates(curves):
+    scales = np.linspace(0, WEAK, 4001)
+    terms = terms_at(curves.sums, curves.prior, curves.model, curves.best[:, None])
+    cross, norm = (term[:, 0] / curves.noise for term in terms)
+    value = scales[:, None] * cross - scales[:, None] ** 2 * norm
+    expected = logsumexp(value[1:], axis=0) - np.log(len(scales) - 1)
+    np.testing.assert_allclose(curves.level(), expected, atol=0.01)
+
+
+def test_images_of_nothing_are_below_the_level(small):
+    sums = small.sums.sum(axis=1)
+    model, prior = small.evidence.models[0], small.particles.defocus
+    grid = small.evidence.change()
+    nothing = sums.copy()
+    nothing[..., 0:2] = np.random.default_rng(3).normal(size=sums[..., 0:2].shape)
+
+    def above(these):
+        found = scaled_curves(these, prior, model, grid)
+        return np.mean(found.on_grid().max(axis=1) > found.level())
+
+    assert above(sums) > 0.97
+    assert above(nothing) < 0.02
 
 
 def test_scale_and_noise_enter_as_m_cross_less_m_square_norm_over_u(curves):

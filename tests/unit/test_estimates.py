@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from numpy.testing import assert_array_equal
 
 from tests.unit.test_ice import made_up
@@ -20,3 +21,16 @@ def test_an_interval_that_is_given_stays():
     skew = replace(made, change_low=np.array([-5.0, -6.0]), change_high=np.array([40.0, 50.0]))
     assert_array_equal(skew.defocus_low, [8995.0, 9094.0])
     assert_array_equal(skew.defocus_high, [9040.0, 9150.0])
+
+
+def test_the_astigmatism_does_not_change_unless_a_method_says_so():
+    made = made_up(["a", "a"], [0, 1], [0, 1], [9000.0, 9100.0])
+    assert_array_equal(made.astigmatism_change_x, [0, 0])
+    assert_array_equal(made.astigmatism_change_y, [0, 0])
+
+
+@pytest.mark.parametrize("name", ["defocus_change", "astigmatism_change_x", "astigmatism_change_y"])
+def test_a_change_that_is_not_a_number_is_refused(name):
+    made = made_up(["a", "a"], [0, 1], [0, 1], [9000.0, 9100.0])
+    with pytest.raises(ValueError, match=f"{name} must be finite"):
+        replace(made, **{name: np.array([0.0, np.nan])})

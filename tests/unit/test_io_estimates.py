@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from parfocal.errors import InputError
 from parfocal.estimates import DefocusEstimates, Status
 from parfocal.io.estimates import read_estimates, write_estimates
-from parfocal.io.star import read_star
+from parfocal.io.star import read_star, write_star
 
 ABSOLUTE = {  # half of the last printed digit
     "coordinate_x": 5e-4,
@@ -19,6 +19,8 @@ ABSOLUTE = {  # half of the last printed digit
     "defocus_error": 5e-5,
     "change_low": 1e-4,
     "change_high": 1e-4,
+    "astigmatism_change_x": 5e-5,
+    "astigmatism_change_y": 5e-5,
     "sheet_probability": 5e-5,
     "ice_height": 5e-5,
     "gain_of_shift": 5e-7,
@@ -43,6 +45,8 @@ def estimates(n: int = 6, seed: int = 0, **changes) -> DefocusEstimates:
         "defocus_error": rng.uniform(1, 300, n),
         "change_low": rng.normal(-300, 10, n),
         "change_high": rng.normal(300, 10, n),
+        "astigmatism_change_x": rng.normal(0, 50, n),
+        "astigmatism_change_y": rng.normal(0, 50, n),
         "sheet_probability": rng.random(n),
         "ice_height": rng.normal(0, 100, n),
         "gain_of_shift": rng.normal(0, 2, n),
@@ -87,6 +91,8 @@ def test_the_columns_are_those_of_the_conventions(tmp_path):
             "DefocusError",
             "DefocusLow",
             "DefocusHigh",
+            "AstigmatismChangeX",
+            "AstigmatismChangeY",
             "SheetProbability",
             "IceHeight",
             "GainOfShift",
@@ -109,6 +115,21 @@ def test_the_columns_are_those_of_the_conventions(tmp_path):
         "parfocalVersion",
         "parfocalSettings",
     ]
+
+
+def test_a_file_from_before_astigmatism_was_refined_has_none(tmp_path):
+    path = tmp_path / "estimates.star"
+    write_estimates(path, estimates())
+    table = read_star(path)
+    columns = {name: table["estimates"].text(name) for name in table["estimates"].columns}
+    run = {name: table["parfocal_run"].text(name)[0] for name in table["parfocal_run"].columns}
+    older = {name: column for name, column in columns.items() if "Astigmatism" not in name}
+    assert len(older) == len(columns) - 2
+    write_star(path, {"parfocal_run": run, "estimates": older})
+    found = read_estimates(path)
+    assert not found.astigmatism_change_x.any()
+    assert not found.astigmatism_change_y.any()
+    assert_allclose(found.defocus_change, estimates().defocus_change, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,14 @@ def test_astigmatism_wrong_on_file_is_found(case):
     np.testing.assert_allclose(found[:, 1] - scatter[:, 1], 60, atol=6)
     np.testing.assert_allclose(found[:, 2] - scatter[:, 2], -60, atol=6)
     assert np.abs(scatter[:, 1:3]).max() < 40
+    estimates = Relion().estimate(wrong, evidence)  # what RELION would write
+    ok = estimates.ok()
+    for name, column in (("x", found[:, 1]), ("y", found[:, 2])):
+        reported = getattr(estimates, f"astigmatism_change_{name}")
+        np.testing.assert_array_equal(reported, np.where(ok, column, 0.0))
+    assert np.median(estimates.astigmatism_change_x) > 30
+    for fixed in (GRID, Relion(fit_mode="fpffm")):
+        assert not fixed.estimate(wrong, evidence).astigmatism_change_x.any()
 
 
 def plain_scan(curve, reach):

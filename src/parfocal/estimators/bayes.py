@@ -7,6 +7,7 @@ import numpy as np
 from parfocal.curves import robust
 from parfocal.errors import InputError
 from parfocal.estimates import DefocusEstimates, Status
+from parfocal.estimators.astigmatism_fit import ChangedEvidence, fit_astigmatism
 from parfocal.estimators.by_micrograph import by_micrograph, fine_grid, some_micrographs
 from parfocal.estimators.draft import Draft
 from parfocal.evidence import Evidence
@@ -36,7 +37,8 @@ class Bayes:
     and shrunk towards it in each micrograph. What is reported is the mean under the last rung of the
     ladder {input, micrograph shift, plane, plane + particle} that held-out data support, or under
     `rung` if that names one; the error always counts the heights. `stage_tilt` and `tilt_axis`
-    [degrees]: the known tilt of the stage and its axis in the image, from +x to +y.
+    [degrees]: the known tilt of the stage and its axis in the image, from +x to +y. With `astigmatism`
+    that of each micrograph is refined too, and used if it explains particles it was not fitted on.
 
     Wrong where particles are far from Gaussian about plane or sheets, such as bent ice.
     """
@@ -44,6 +46,7 @@ class Bayes:
     stage_tilt: float = 0.0
     tilt_axis: float = 0.0
     rung: str = "auto"
+    astigmatism: bool = False
     name: str = "bayes"
 
     def __post_init__(self) -> None:
@@ -51,8 +54,25 @@ class Bayes:
             mend = f"choose auto, {', '.join(RUNGS)}"
             raise InputError(f"the ladder has no rung {self.rung!r}", mend=mend)
 
+    @property
+    def asks_astigmatism(self) -> bool:
+        """Whether it needs evidence gathered with `astigmatism=True`."""
+        return self.astigmatism
+
     def estimate(self, particles: Particles, evidence: Evidence) -> DefocusEstimates:
-        """Estimates of all `particles`, in their order."""
+        """Estimates of all `particles`, in their order. Raises InputError."""
+        found = self._estimate(particles, evidence)
+        if not self.astigmatism or not evidence.models:
+            return found
+        fit = fit_astigmatism(particles, evidence, found)
+        if fit.used:
+            changed = ChangedEvidence(**vars(evidence), astigmatism=fit.change)
+            found = self._estimate(particles, changed)
+            x, y = np.where(found.ok(), fit.change.T, 0.0)
+            found = replace(found, astigmatism_change_x=x, astigmatism_change_y=y)
+        return replace(found, settings={**found.settings, "astigmatism": fit.plain()})
+
+    def _estimate(self, particles, evidence) -> DefocusEstimates:
         draft = Draft(self, particles, evidence)
         if not evidence.models:
             return draft.finish()
@@ -73,6 +93,7 @@ class Bayes:
         _step_down(draft, means[RUNGS.index(rung)])
         return draft.finish(
             layer=asdict(layers[PARTICLE]),
+            width=[round(value, 1) for value in widths.width()],
             width_varies=widths.own,
             ladder=ladder.plain(),
         )

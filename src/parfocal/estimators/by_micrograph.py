@@ -32,6 +32,7 @@ def by_micrograph(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(rows, curves) of each micrograph: float64 (3, m, c), whole, first and second fold.
 
+    They count from the level of a wrong image, see `ParticleCurves.level`.
     A micrograph is given once all of its particles were met; as chunks follow the stacks, few wait.
     """
     names, index, counts = np.unique(particles.micrograph, return_inverse=True, return_counts=True)
@@ -60,5 +61,5 @@ def _joined(parts):
 
 def _curves(sums, particles, rows, model, grid):
     whole = scaled_curves(sums.sum(axis=1), particles.defocus[rows], model, grid)
-    folds = [whole.of(sums[:, fold]).on_grid() for fold in (Fold.FIRST, Fold.SECOND)]
-    return np.stack([whole.on_grid(), *folds])
+    folds = [whole.of(sums[:, fold]) for fold in (Fold.FIRST, Fold.SECOND)]
+    return np.stack([each.on_grid() - each.level()[:, None] for each in (whole, *folds)])

@@ -41,6 +41,7 @@ class Draft:
         self.error = np.full(n, np.nan)
         self.error_at_prior = np.full(n, np.nan)
         self.low, self.high = np.full(n, np.nan), np.full(n, np.nan)  # changes; nan: ± error
+        self.astigmatism = np.zeros((n, 2))  # Å, change of the vector
         self.sheet = np.full(n, np.nan)
         self.gain = np.full(n, np.nan)
         self.gain_of_shift, self.gain_of_plane = np.full(n, np.nan), np.full(n, np.nan)
@@ -50,6 +51,7 @@ class Draft:
     def finish(self, **settings: object) -> DefocusEstimates:
         """The estimates, with the method's own fields and `settings` on record."""
         particles, ok = self.particles, self.status == Status.OK
+        astigmatism = np.where(ok[:, None], self.astigmatism, 0.0)
         change = np.where(ok, self.change, 0.0)
         far = np.where(
             np.isfinite(self.error_at_prior), self.error_at_prior, np.hypot(self.error, self.change)
@@ -67,6 +69,8 @@ class Draft:
             defocus_error=error,
             change_low=np.where(given, self.low, change - error),
             change_high=np.where(given, self.high, change + error),
+            astigmatism_change_x=astigmatism[:, 0],
+            astigmatism_change_y=astigmatism[:, 1],
             sheet_probability=self.sheet,
             ice_height=np.full(len(particles), np.nan),
             gain_of_shift=self.gain_of_shift,

@@ -100,6 +100,8 @@ class Relion:
         seen = found[np.isfinite(found).all(axis=1)]
         if self.brute_force or not len(seen):
             return draft.finish()
+        if self.asks_astigmatism:
+            draft.astigmatism = found[:, COSINE : SINE + 1]
         middle = np.median(seen, axis=0)
         astigmatism = 2 * np.median(np.hypot(seen[:, COSINE], seen[:, SINE]))  # of U - V
         return draft.finish(

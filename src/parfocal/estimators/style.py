@@ -34,16 +34,19 @@ class Piece(NamedTuple):
         return Piece(self.rows[mask], self.sums[mask], self.harmonics[mask], self.model)
 
 
-def pieces(particles: Particles, evidence: Evidence, *, whole: bool) -> Iterator[Piece]:
+def pieces(
+    particles: Particles, evidence: Evidence, *, whole: bool, corrected: bool = False
+) -> Iterator[Piece]:
     """The good particles' spectra, piece by piece; if `whole`, micrographs are not cut.
 
-    As chunks follow the stacks, few particles wait for the rest of their micrograph.
+    As chunks follow the stacks, few particles wait for the rest of their micrograph. `corrected` as
+    `Evidence.batches` has it: by default as other programs see the particles.
     """
     names, index = np.unique(particles.micrograph, return_inverse=True)
     key = particles.optics_group * len(names) + index
     left = np.bincount(key)
     held: list[Piece] = []
-    for rows, spectra, model in evidence.batches(corrected=False):
+    for rows, spectra, model in evidence.batches(corrected=corrected):
         if held and held[0].model is not model:
             yield _joined(held)
             held = []

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from parfocal.conventions import coordinate_from_cryosparc, euler_angles, pose_from_cryosparc
+from parfocal.conventions import (
+    coordinate_from_cryosparc,
+    euler_angles,
+    nearest_turn,
+    pose_from_cryosparc,
+)
 from parfocal.errors import InputError
 from parfocal.io.files import find_file, replacing
 from parfocal.io.records import checked_optics, checked_particles, distinct
@@ -19,6 +24,7 @@ EXPORT = (
     "save it as numpy records: cryosparc.dataset.Dataset.load('old.cs').save('new.cs', format=1)"
 )
 DEFOCUS = ("ctf/df1_A", "ctf/df2_A")
+ANGLE = "ctf/df_angle_rad"
 SETTINGS = ("ctf/accel_kv", "ctf/cs_mm", "ctf/amp_contrast", "blob/psize_A")
 # The scale and axes of these are known (Å; tilt = Cs sin(angle); matrix minus identity), their
 # signs against RELION's are not published: refused rather than guessed.
@@ -102,7 +108,7 @@ def read_cryosparc(
         coordinate_y=coordinate_y,
         defocus_u=defocus_u,
         defocus_v=defocus_v,
-        defocus_angle=fields.numbers("ctf/df_angle_rad", 0.0),
+        defocus_angle=fields.numbers(ANGLE, 0.0),
         phase_shift=fields.numbers("ctf/phase_shift_rad", 0.0) + _contrast_phase(fields),
         rot=rot,
         tilt=tilt,
@@ -119,21 +125,33 @@ def cryosparc_ids(path: str | os.PathLike) -> list[str]:
     return list(map(str, read_records(path)["uid"].tolist()))
 
 
+def cryosparc_has_angle(path: str | os.PathLike) -> bool:
+    """Whether a .cs file has the field of the astigmatism's angle."""
+    return ANGLE in _names(read_records(path))
+
+
 def write_cryosparc(
     source: str | os.PathLike,
     destination: str | os.PathLike,
     defocus_u: np.ndarray,
     defocus_v: np.ndarray,
     *,
+    angle: np.ndarray | None = None,
     keep: np.ndarray | None = None,
 ) -> None:
     """Copy the .cs file `source` with other defoci [Å], a value per row, all else unchanged.
 
-    `keep`, a mask over the rows, leaves out the others.
+    `angle` [rad] if that changes too. `keep`, a mask over the rows, leaves out the others.
+    InputError if the file has no angle to change.
     """
     records = read_records(source).copy()
     for name, values in zip(DEFOCUS, (defocus_u, defocus_v), strict=True):
         records[name] = values
+    if angle is not None:
+        if ANGLE not in _names(records):
+            mend = "give the file of the job that fitted the CTF, or refine without astigmatism"
+            raise InputError(f"no field {ANGLE} for a changed angle", where=source, mend=mend)
+        records[ANGLE] = nearest_turn(angle, records[ANGLE].astype(float))
     with replacing(destination) as file:
         np.save(file, records if keep is None else records[keep], allow_pickle=False)
 

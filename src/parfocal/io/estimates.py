@@ -19,12 +19,15 @@ NUMBERS = {  # column: attribute, decimals
     "parfocalDefocusError": ("defocus_error", 4),
     "parfocalDefocusLow": ("defocus_low", 4),
     "parfocalDefocusHigh": ("defocus_high", 4),
+    "parfocalAstigmatismChangeX": ("astigmatism_change_x", 4),
+    "parfocalAstigmatismChangeY": ("astigmatism_change_y", 4),
     "parfocalSheetProbability": ("sheet_probability", 4),
     "parfocalIceHeight": ("ice_height", 4),
     "parfocalGainOfShift": ("gain_of_shift", 6),
     "parfocalGainOfPlane": ("gain_of_plane", 6),
     "parfocalHeldOutGain": ("held_out_gain", 6),
 }
+LATER = {"astigmatism_change_x": 0.0, "astigmatism_change_y": 0.0}  # that older files lack
 CHANGES = {"defocus_change": "defocus", "change_low": "defocus_low", "change_high": "defocus_high"}
 STATUS = "parfocalStatus"
 METHOD, VERSION, SETTINGS = "parfocalMethod", "parfocalVersion", "parfocalSettings"
@@ -57,7 +60,10 @@ def read_estimates(path: str | os.PathLike) -> DefocusEstimates:
             mend="give an estimates.star that parfocal wrote",
         )
     run, table = blocks["parfocal_run"], blocks["estimates"]
-    numbers = {attribute: table.numbers(name) for name, (attribute, _) in NUMBERS.items()}
+    numbers = {
+        attribute: table.numbers(name, LATER.get(attribute))
+        for name, (attribute, _) in NUMBERS.items()
+    }
     for change, defocus in CHANGES.items():
         numbers[change] = numbers.pop(defocus) - numbers["defocus_prior"]
     text = {attribute: np.array(table.text(name), dtype=str) for name, attribute in TEXT.items()}

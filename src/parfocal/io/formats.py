@@ -8,12 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
+from parfocal.conventions import changed_astigmatism
 from parfocal.errors import InputError
 from parfocal.estimates import DefocusEstimates
-from parfocal.io.cryosparc import COMPRESSED, cryosparc_ids, read_cryosparc, write_cryosparc
+from parfocal.io.cryosparc import (
+    COMPRESSED,
+    cryosparc_has_angle,
+    cryosparc_ids,
+    read_cryosparc,
+    write_cryosparc,
+)
 from parfocal.io.files import PACKED
-from parfocal.io.relion import read_relion, relion_ids, write_relion
-from parfocal.io.xmipp import MAGIC, read_xmipp, write_xmipp, xmipp_ids
+from parfocal.io.relion import read_relion, relion_has_angle, relion_ids, write_relion
+from parfocal.io.xmipp import MAGIC, read_xmipp, write_xmipp, xmipp_has_angle, xmipp_ids
 from parfocal.particles import Particles
 
 NUMPY = b"\x93NUMPY"
@@ -29,10 +36,17 @@ class Format:
     read: Callable[..., Particles]
     ids: Callable[[Path], list[str]]
     write: Callable[..., None]
+    has_angle: Callable[[Path], bool]  # without one a change of astigmatism cannot be written
 
 
 RELION = Format(
-    name="RELION", suffix=".star", magic=(), read=read_relion, ids=relion_ids, write=write_relion
+    name="RELION",
+    suffix=".star",
+    magic=(),
+    read=read_relion,
+    ids=relion_ids,
+    write=write_relion,
+    has_angle=relion_has_angle,
 )
 CRYOSPARC = Format(
     name="cryoSPARC",
@@ -41,9 +55,16 @@ CRYOSPARC = Format(
     read=read_cryosparc,
     ids=cryosparc_ids,
     write=write_cryosparc,
+    has_angle=cryosparc_has_angle,
 )
 XMIPP = Format(
-    name="Xmipp", suffix=".xmd", magic=(MAGIC,), read=read_xmipp, ids=xmipp_ids, write=write_xmipp
+    name="Xmipp",
+    suffix=".xmd",
+    magic=(MAGIC,),
+    read=read_xmipp,
+    ids=xmipp_ids,
+    write=write_xmipp,
+    has_angle=xmipp_has_angle,
 )
 FORMATS = (RELION, CRYOSPARC, XMIPP)
 
@@ -73,9 +94,10 @@ def write_particles(
 ) -> None:
     """Copy the file that `particles` came from with U and V moved by the estimated changes [Å].
 
-    The copy is in the input's own format and holds exactly these particles, in the order of the
-    input; nothing but the two defoci differs. InputError if the particles have no source or it
-    no longer holds them, or the estimates are of other particles.
+    With changes of astigmatism U, V and the angle become what `changed_astigmatism` makes of them;
+    without any the angle is left alone. The copy is in the input's own format and holds exactly
+    these particles, in the order of the input; nothing else differs. InputError if the particles
+    have no source or it no longer holds them, or the estimates are of other particles.
     """
     if particles.source is None:
         what = "these particles were not read from a file, so there is none to copy"
@@ -83,7 +105,7 @@ def write_particles(
     if Path(destination).resolve() == particles.source.resolve():
         what = "would replace the particles' own file"
         raise InputError(what, where=destination, mend="give another name")
-    changes = dict(zip(estimates.particle_id.tolist(), estimates.defocus_change, strict=True))
+    changes = {name: row for row, name in enumerate(estimates.particle_id.tolist())}
     row_of = {name: row for row, name in enumerate(particles.particle_id.tolist())}
     if changes.keys() != row_of.keys():
         without, beyond = row_of.keys() - changes.keys(), changes.keys() - row_of.keys()
@@ -102,9 +124,23 @@ def write_particles(
             mend="it was changed since it was read: run again",
         )
     rows = np.array([row_of.get(name, 0) for name in names])
-    change = np.array([changes.get(name, 0.0) for name in names])
-    defocus_u, defocus_v = particles.defocus_u[rows] + change, particles.defocus_v[rows] + change
-    kind.write(particles.source, destination, defocus_u, defocus_v, keep=keep)
+    estimate = np.array([changes.get(name, 0) for name in names])  # of rows not kept: any
+    astigmatism = np.array([estimates.astigmatism_change_x, estimates.astigmatism_change_y])
+    u, v, angle = changed_astigmatism(
+        particles.defocus_u[rows],
+        particles.defocus_v[rows],
+        particles.defocus_angle[rows],
+        astigmatism[:, estimate],
+    )
+    change = estimates.defocus_change[estimate]
+    if not astigmatism.any():
+        angle = None
+    kind.write(particles.source, destination, u + change, v + change, angle=angle, keep=keep)
+
+
+def has_angle(path: str | os.PathLike) -> bool:
+    """Whether a particle file has a place for the angle, which a change of astigmatism needs."""
+    return format_of(path).has_angle(Path(path))
 
 
 def format_of(path: str | os.PathLike) -> Format:

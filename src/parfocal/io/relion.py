@@ -13,11 +13,12 @@ from parfocal.io.files import find_file
 from parfocal.io.mrc import read_header
 from parfocal.io.records import checked_optics, checked_particles, distinct, unique_ids
 from parfocal.io.star import Table, read_star
-from parfocal.io.star_particles import image_places, write_defocus
+from parfocal.io.star_particles import image_places, with_angle, write_defocus
 from parfocal.optics import IDENTITY, Optics
 from parfocal.particles import Particles
 
 NAME = "rlnImageName"
+ANGLE = "rlnDefocusAngle"
 OLD_OPTICS = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
 BEAM_TILT = ("rlnBeamTiltX", "rlnBeamTiltY")
 MAGNIFICATION = ("rlnMagMat00", "rlnMagMat01", "rlnMagMat10", "rlnMagMat11")
@@ -71,7 +72,7 @@ def read_relion(path: str | os.PathLike) -> Particles:
         coordinate_y=table.numbers("rlnCoordinateY", np.nan) * micrograph_pixel,
         defocus_u=table.finite("rlnDefocusU"),
         defocus_v=table.finite("rlnDefocusV"),
-        defocus_angle=table.numbers("rlnDefocusAngle", 0.0) * DEGREE,
+        defocus_angle=table.numbers(ANGLE, 0.0) * DEGREE,
         phase_shift=table.numbers("rlnPhaseShift", 0.0) * DEGREE,
         rot=table.numbers("rlnAngleRot", np.nan) * DEGREE,
         tilt=table.numbers("rlnAngleTilt", np.nan) * DEGREE,
@@ -89,19 +90,30 @@ def relion_ids(path: str | os.PathLike) -> list[str]:
     return unique_ids(blocks[_particle_block(blocks, Path(path))].text(NAME))
 
 
+def relion_has_angle(path: str | os.PathLike) -> bool:
+    """Whether a RELION STAR file has the column of the astigmatism's angle."""
+    blocks = read_star(path)
+    return ANGLE in blocks[_particle_block(blocks, Path(path))]
+
+
 def write_relion(
     source: str | os.PathLike,
     destination: str | os.PathLike,
     defocus_u: np.ndarray,
     defocus_v: np.ndarray,
     *,
+    angle: np.ndarray | None = None,
     keep: np.ndarray | None = None,
 ) -> None:
-    """Copy the STAR file `source` with other defoci [Å], a value per row; see `write_defocus`."""
+    """Copy the STAR file `source` with other defoci [Å], a value per row; see `write_defocus`.
+
+    `angle` [rad] if that changes too. InputError if the file has no angle to change.
+    """
     blocks = read_star(source)
     block = _particle_block(blocks, Path(source))
     defocus = {"rlnDefocusU": defocus_u, "rlnDefocusV": defocus_v}
-    write_defocus(source, destination, block, blocks[block], defocus, keep)
+    columns = with_angle(defocus, blocks[block], ANGLE, angle)
+    write_defocus(source, destination, block, blocks[block], columns, keep)
 
 
 def _particle_block(blocks: Mapping[str, Table], path: Path) -> str:

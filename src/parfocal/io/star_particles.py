@@ -1,13 +1,16 @@
-"""What particle files in STAR have in common: names `index@stack`, and a copy with other defoci."""
+"""What particle files in STAR share: names `index@stack`, and a copy with another defocus."""
 
 import os
 from pathlib import Path
 
 import numpy as np
 
+from parfocal.conventions import DEGREE, nearest_turn
 from parfocal.errors import InputError
 from parfocal.io.files import replacing
 from parfocal.io.star import Table, edited
+
+SAME = 1e-9  # Å or degrees, what a change of unit may do
 
 
 def image_places(table: Table, column: str) -> tuple[np.ndarray, list[str]]:
@@ -25,23 +28,40 @@ def image_places(table: Table, column: str) -> tuple[np.ndarray, list[str]]:
     return index, stacks
 
 
+def with_angle(
+    defocus: dict[str, np.ndarray], table: Table, name: str, angle: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """The columns `defocus`, and angles [rad] as column `name`: degrees, nearest to the file's own.
+
+    None leaves them as they are. InputError if the file has no such column.
+    """
+    if angle is None:
+        return defocus
+    if name not in table:
+        mend = f"add _{name} to this block, 0 in every row, or refine without astigmatism"
+        raise InputError(f"no column _{name} for a changed angle", where=table.where, mend=mend)
+    return defocus | {name: nearest_turn(angle, table.numbers(name) * DEGREE) / DEGREE}
+
+
 def write_defocus(
     source: str | os.PathLike,
     destination: str | os.PathLike,
     block: str,
     table: Table,
-    defocus: dict[str, np.ndarray],
+    values: dict[str, np.ndarray],
     keep: np.ndarray | None = None,
 ) -> None:
-    """Copy the STAR file `source` with other defoci [Å], by column of its `block`, all else unchanged.
+    """Copy the STAR file `source` with other values in columns of its `block`, all else unchanged.
 
-    Where a defocus is the file's own, not even its text changes. `keep`, a mask over the rows,
-    leaves out the others.
+    Six decimals. Where a value is the file's own, not even its text changes. `keep`, a mask over the
+    rows, leaves out the others.
     """
     tokens = {}
-    for name, column in defocus.items():
+    for name, column in values.items():
         old = zip(table.text(name), table.numbers(name), column, strict=True)
-        tokens[name] = [text if new == before else f"{new:.6f}" for text, before, new in old]
+        tokens[name] = [
+            text if abs(new - before) < SAME else f"{new:.6f}" for text, before, new in old
+        ]
     text = Path(source).read_bytes()
     with replacing(destination) as file:
         file.writelines(edited(text, block, tokens, keep=keep, where=source))

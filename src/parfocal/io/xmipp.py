@@ -11,12 +11,13 @@ from parfocal.io.files import find_file
 from parfocal.io.mrc import read_header
 from parfocal.io.records import checked_optics, checked_particles, distinct, unique_ids
 from parfocal.io.star import Table, read_star
-from parfocal.io.star_particles import image_places, write_defocus
+from parfocal.io.star_particles import image_places, with_angle, write_defocus
 from parfocal.particles import Particles
 
 MAGIC = b"# XMIPP_"
 IMAGE, ORIGINAL = "image", "imageOriginal"
 DEFOCUS: tuple[str, str] = ("ctfDefocusU", "ctfDefocusV")
+ANGLE = "ctfDefocusAngle"
 CTF = ("ctfVoltage", "ctfSphericalAberration", "ctfQ0")
 SAMPLING = ("samplingRate", "ctfSamplingRate")  # Å per px, whichever is there
 UNUSABLE = {  # column -> what a value other than 0 says, and what to do
@@ -86,7 +87,7 @@ def read_xmipp(path: str | os.PathLike) -> Particles:
         coordinate_y=table.numbers("ycoor", np.nan) * pixel_size,
         defocus_u=table.finite(DEFOCUS[0]),
         defocus_v=table.finite(DEFOCUS[1]),
-        defocus_angle=np.fmod(table.numbers("ctfDefocusAngle", 0.0), 180) * DEGREE,
+        defocus_angle=np.fmod(table.numbers(ANGLE, 0.0), 180) * DEGREE,
         phase_shift=np.zeros(len(table)),
         rot=table.numbers("angleRot", np.nan) * DEGREE,
         tilt=table.numbers("angleTilt", np.nan) * DEGREE,
@@ -104,17 +105,24 @@ def xmipp_ids(path: str | os.PathLike) -> list[str]:
     return unique_ids(table.text(_name(table)))
 
 
+def xmipp_has_angle(path: str | os.PathLike) -> bool:
+    """Whether an Xmipp metadata file has the column of the astigmatism's angle."""
+    return ANGLE in _particles(Path(path))[1]
+
+
 def write_xmipp(
     source: str | os.PathLike,
     destination: str | os.PathLike,
     defocus_u: np.ndarray,
     defocus_v: np.ndarray,
     *,
+    angle: np.ndarray | None = None,
     keep: np.ndarray | None = None,
 ) -> None:
-    """Copy the metadata file `source` with other defoci [Å], a value per row; see `write_defocus`."""
+    """Copy the metadata file `source` with other defoci [Å], a value per row; see `write_relion`."""
     block, table = _particles(Path(source))
     columns = {DEFOCUS[0]: defocus_u, DEFOCUS[1]: defocus_v}
+    columns = with_angle(columns, table, ANGLE, angle)
     write_defocus(source, destination, block, table, columns, keep)
 
 
