@@ -110,12 +110,12 @@ def test_points_and_grid_agree_and_gain_counts_from_the_prior(curves):
 
 
 def test_the_level_of_a_wrong_image_is_the_mean_over_weak_templates(curves):
-    scales = np.linspace(0, WEAK, 4001)
+    scales = (np.arange(200_000) + 0.5) / 200_000 * WEAK
     terms = terms_at(curves.sums, curves.prior, curves.model, curves.best[:, None])
-    cross, norm = (term[:, 0] / curves.noise for term in terms)
+    cross, norm = ((term[:, 0] / curves.noise)[:8] for term in terms)
     value = scales[:, None] * cross - scales[:, None] ** 2 * norm
-    expected = logsumexp(value[1:], axis=0) - np.log(len(scales) - 1)
-    np.testing.assert_allclose(curves.level(), expected, atol=0.01)
+    expected = logsumexp(value, axis=0) - np.log(len(scales))
+    np.testing.assert_allclose(curves.level()[:8], expected, rtol=1e-6, atol=1e-3)
 
 
 def test_images_of_nothing_are_below_the_level(small):
