@@ -56,6 +56,15 @@ class EstimateSettings:
         table = with_options(ESTIMATORS, self.options)
         return {name: table[name] for name in self.methods}
 
+    def narrower(self) -> tuple[str, ...]:
+        """A warning for each method that the search range keeps from looking as far as it would."""
+        wanted = {name: getattr(m, "scans", 0.0) for name, m in self.chosen().items()}
+        return tuple(
+            f"{name} scans ±{far:g} Å, this run ±{self.search_range:g}: --range {far:g} gives it all"
+            for name, far in wanted.items()
+            if far > self.search_range
+        )
+
     def astigmatism(self) -> bool:
         """Whether a method asks what the azimuth says."""
         return any(getattr(m, "asks_astigmatism", False) for m in self.chosen().values())
@@ -107,7 +116,8 @@ def estimate(
             where=particles_file,
             mend="choose methods that leave it, such as bayes, or --set relion.fit_mode=fpffm",
         )
-    early = inputs.warnings + told(inputs.losses)
+    noted = inputs.warnings + settings.narrower()
+    early = noted + told(inputs.losses)
     for line in early:
         LOG.warning(line)
     files = {"particles": Path(particles_file), **reference_files.paths()}
@@ -119,7 +129,7 @@ def estimate(
     if not evidence.models:
         store.discard()
         raise _nothing_usable(inputs, losses)
-    warnings = inputs.warnings + told(losses)
+    warnings = noted + told(losses)
     for line in warnings:
         if line not in early:
             LOG.warning(line)

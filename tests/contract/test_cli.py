@@ -340,3 +340,16 @@ def test_demo_compares_with_the_truth(tmp_path):
         assert words in said.out + said.err
     assert (tmp_path / "demo" / "data" / "truth.star").exists()
     assert (tmp_path / "demo" / "run" / "report.html").exists()
+
+
+def test_a_method_that_would_look_farther_is_told_of(project):
+    said = parfocal(*RUN, "--method", "cryosparc,relion-grid,bayes")
+    assert said.code == 0, said.err
+    told = [line for line in said.err.splitlines() if line.startswith("warning: ")]
+    assert told == [
+        f"warning: {name} scans ±2000 Å, this run ±1000: --range 2000 gives it all"
+        for name in ("cryosparc", "relion-grid")
+    ]
+    assert json.loads(Path("run/run.json").read_text())["warnings"] == [
+        line.removeprefix("warning: ") for line in told
+    ]

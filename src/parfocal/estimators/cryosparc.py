@@ -51,6 +51,11 @@ class Cryosparc:
     search_range: float = 2000.0  # Å
     name: str = "cryosparc"
 
+    @property
+    def scans(self) -> float:
+        """How far [Å] it looks either side of the input: a run that holds less warns."""
+        return self.search_range
+
     def __post_init__(self) -> None:
         check_limits(self.k_min, self.search_range)
 

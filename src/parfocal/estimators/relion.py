@@ -84,6 +84,11 @@ class Relion:
         check_limits(self.k_min, self.search_range)
 
     @property
+    def scans(self) -> float:
+        """How far [Å] it looks either side of the input: a run that holds less warns."""
+        return self.search_range if self.brute_force else 0.0
+
+    @property
     def asks_astigmatism(self) -> bool:
         """Whether it needs evidence gathered with `astigmatism=True`."""
         return not self.brute_force and self.fit_mode[2] != "f"
