@@ -160,8 +160,6 @@ def test_relion_30(project, simulation, expected):
         "rlnRandomSubset": list(map(str, particles.half_set)),
     }
     numbers = {
-        "rlnCoordinateX": particles.coordinate_x,
-        "rlnCoordinateY": particles.coordinate_y,
         "rlnDefocusU": particles.defocus_u,
         "rlnDefocusV": particles.defocus_v,
         "rlnDefocusAngle": particles.defocus_angle / DEGREE,
@@ -170,6 +168,8 @@ def test_relion_30(project, simulation, expected):
         "rlnAnglePsi": particles.psi / DEGREE,
         "rlnOriginX": particles.origin_x / optics.pixel_size,
         "rlnOriginY": particles.origin_y / optics.pixel_size,
+        "rlnCoordinateX": particles.coordinate_x / optics.pixel_size,
+        "rlnCoordinateY": particles.coordinate_y / optics.pixel_size,
     }
     columns |= {name: [f"{value:.9g}" for value in values] for name, values in numbers.items()}
     write_star("old.star", {"": columns})
