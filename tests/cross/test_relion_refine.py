@@ -17,7 +17,9 @@ def run(dataset):
     folder, _ = dataset
     files = ReferenceFiles(map=folder / "map.mrc")
     out = folder / "ours"
-    return estimate(folder / "particles.star", files, out, EstimateSettings(jobs=2))
+    return estimate(
+        folder / "particles.star", files, out, EstimateSettings(methods=("profile",), jobs=2)
+    )
 
 
 def refine(relion, folder, star, out, *options):
