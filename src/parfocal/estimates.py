@@ -1,7 +1,7 @@
 """DefocusEstimates: what every method returns. A value, its error, a status and where they came from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 import numpy as np
@@ -66,6 +66,10 @@ class DefocusEstimates:
     astigmatism_change_y: np.ndarray = field(
         default_factory=_none
     )  # times cos and sin of 2 angle; default: 0
+    change_of_fold_1: np.ndarray = field(
+        default_factory=_none
+    )  # (n,) Å, from the first fold of the
+    change_of_fold_2: np.ndarray = field(default_factory=_none)  # pixels alone, and the second; nan
     settings: Mapping[str, object] = field(default_factory=dict)
     version: str = ""
 
@@ -77,6 +81,8 @@ class DefocusEstimates:
             "sheet_probability": np.full(n, np.nan),
             "gain_of_shift": np.full(n, np.nan),
             "gain_of_plane": np.full(n, np.nan),
+            "change_of_fold_1": np.full(n, np.nan),
+            "change_of_fold_2": np.full(n, np.nan),
             "astigmatism_change_x": np.zeros(n),
             "astigmatism_change_y": np.zeros(n),
         }
@@ -101,6 +107,10 @@ class DefocusEstimates:
         """Name -> column, for all that has one value a particle."""
         return {k: v for k, v in vars(self).items() if isinstance(v, np.ndarray)}
 
+    def take(self, rows) -> "DefocusEstimates":
+        """The estimates of `rows` (indices or a mask), in that order."""
+        return replace(self, **{name: column[rows] for name, column in self.columns().items()})
+
     @property
     def defocus(self) -> np.ndarray:
         """Mean defocus [Å] to be used: prior plus change."""
@@ -115,6 +125,16 @@ class DefocusEstimates:
     def defocus_high(self) -> np.ndarray:
         """Where it ends."""
         return self.defocus_prior + self.change_high
+
+    @property
+    def defocus_of_fold_1(self) -> np.ndarray:
+        """Mean defocus [Å] from the first fold of the Fourier pixels alone, a third; nan without."""
+        return self.defocus_prior + self.change_of_fold_1
+
+    @property
+    def defocus_of_fold_2(self) -> np.ndarray:
+        """The same from the second."""
+        return self.defocus_prior + self.change_of_fold_2
 
     def ok(self) -> np.ndarray:
         """Mask of particles to be trusted; every other reader must ask for the rest."""

@@ -6,11 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_1samp
 
+from parfocal.chunks import MemoryStore
 from parfocal.estimates import DefocusEstimates, Status
 from parfocal.estimators import ESTIMATORS
 from parfocal.evidence import Evidence
 from parfocal.evidence import gather as gather_for
+from parfocal.grid import Fold
 from parfocal.particles import ImageError, Particles
 from parfocal.reference import map_reference
 from parfocal.simulate import Scene, simulate
@@ -121,6 +124,7 @@ def solved(cases):
 
 # What a method cannot meet by its nature, and why. All else holds for all.
 ON_IMAGES = ("xmipp", "xmipp-cc", "highres")  # no folds in a cost of pixels, so no held-out gain
+WITH_FOLDS = ("bayes", "profile", "relion", "relion-grid", "cryosparc")  # they tell either's change
 WEAK = {
     (
         "gctf",
@@ -138,6 +142,9 @@ METHODS = [  # those with a narrow range of their own are given that of the scen
 ]
 
 every_method = pytest.mark.parametrize("estimator", METHODS, ids=lambda e: e.name)
+every_method_with_folds = pytest.mark.parametrize(
+    "estimator", [ESTIMATORS[name] for name in WITH_FOLDS], ids=WITH_FOLDS
+)
 every_scene = pytest.mark.parametrize("scene", SCENES)
 some_scenes = pytest.mark.parametrize("scene", VARIED)
 
@@ -198,6 +205,48 @@ def test_estimates_are_nearer_to_the_truth_than_the_input_and_honest_about_it(
         if scene != "broken_images":
             assert estimates.ok().mean() > OK_LEAST.get((estimator.name, scene), 0.9)
             assert np.mean(pull**2) > 1 - 5 * np.sqrt(2 / n)
+
+
+@every_scene
+@every_method
+def test_folds_are_told_of_every_particle_that_is_ok_and_no_other(estimator, scene, cases, solved):
+    estimates, limit = solved(estimator, scene), cases(scene).evidence.change_max
+    told = estimates.ok() & (estimator.name in WITH_FOLDS)
+    for fold in (estimates.change_of_fold_1, estimates.change_of_fold_2):
+        np.testing.assert_array_equal(np.isfinite(fold), told)
+        assert (np.abs(fold[told]) <= limit).all()
+
+
+@every_method_with_folds
+def test_the_folds_agree_but_for_their_own_noise(estimator, cases, solved):
+    """Their mean difference is 0, and the noise of a third of the pixels each parts them."""
+    estimates, truth = solved(estimator, "even_ice"), cases("even_ice").true_change
+    ok = estimates.ok()
+    ones, twos = estimates.change_of_fold_1[ok], estimates.change_of_fold_2[ok]
+    half, n = (ones - twos) / 2, ok.sum()
+    error = np.sqrt(np.mean(estimates.defocus_error[ok] ** 2))
+    assert half.std() < (1 + 4 / np.sqrt(2 * n)) * np.sqrt(3 / 2) * error
+    if estimator.name == "bayes":  # folds are drawn to planes that the micrograph's particles share
+        of_micrograph = np.unique(estimates.micrograph[ok], return_inverse=True)[1]
+        half = np.bincount(of_micrograph, half) / np.bincount(of_micrograph)
+    else:
+        assert half.std() > (1 - 4 / np.sqrt(2 * n)) * error
+        assert abs(np.corrcoef(ones - truth[ok], twos - truth[ok])[0, 1]) < 4 / np.sqrt(n)
+    assert ttest_1samp(half, 0.0).pvalue > 1e-4
+
+
+@every_method_with_folds
+def test_folds_that_change_places_change_their_columns_and_nothing_else(estimator, cases, solved):
+    case, expected = cases("even_ice"), solved(estimator, "even_ice")
+    store = MemoryStore()
+    for number, (_, spectra, _) in enumerate(case.evidence.batches()):
+        order = [Fold.SECOND, Fold.FIRST, Fold.GUARD]
+        store.put(number, replace(spectra, sums=spectra.sums[:, order]))
+    found = estimator.estimate(case.particles, replace(case.evidence, store=store))
+    assert_same(found, expected, share=1e-3)
+    for here, there in (("1", "2"), ("2", "1")):
+        fold = getattr(found, f"change_of_fold_{here}")
+        np.testing.assert_allclose(fold, getattr(expected, f"change_of_fold_{there}"), atol=0.1)
 
 
 @every_method

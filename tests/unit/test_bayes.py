@@ -55,6 +55,32 @@ def test_the_error_counts_what_a_lower_rung_leaves_out(forced, small):
         assert np.mean(pull**2) < 1 + 5 * np.sqrt(2 / len(pull)), rung
 
 
+def test_either_fold_has_the_mean_of_the_rung_that_is_reported(forced, small):
+    particles, n = small.particles, len(small.particles)
+    folds = {r: np.array([e.change_of_fold_1, e.change_of_fold_2]) for r, e in forced.items()}
+    assert not folds["input"].any()
+    for name in np.unique(particles.micrograph):
+        here = particles.micrograph == name
+        assert np.ptp(folds["micrograph shift"][:, here], axis=1).max() < 0.05
+        x, y = particles.coordinate_x[here], particles.coordinate_y[here]
+        plane = folds["plane"][:, here].T
+        design = np.stack([np.ones_like(x), x, y], axis=1)
+        left = plane - design @ np.linalg.lstsq(design, plane, rcond=None)[0]
+        assert np.abs(left).max() < 1e-6
+    ones, twos = folds["plane + particle"]
+    half = (ones - twos) / 2
+    assert half.std() > 5
+    assert abs(half.mean()) < 4 * half.std() / np.sqrt(n)
+    # each draws nearer to the plane than both together, and errs by more than their error
+    error = forced["plane + particle"].defocus_error
+    for fold in (ones, twos):
+        assert 1.1 < np.sqrt(np.mean(((fold - small.true_change) / error) ** 2)) < np.sqrt(3)
+
+
+def test_its_values_are_marked_as_means_over_a_prior(forced):
+    assert all(found.settings["posterior"] is True for found in forced.values())
+
+
 def test_the_interval_of_a_gaussian_is_one_sd_either_side():
     grid = np.linspace(-500, 500, 401)
     middle, sd = np.array([0.0, 37.0, -120.0]), np.array([20.0, 60.0, 110.0])

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from parfocal.errors import InputError
 from parfocal.estimates import DefocusEstimates, Status
-from parfocal.io.estimates import read_estimates, write_estimates
+from parfocal.io.estimates import holds_estimates, read_estimates, write_estimates
 from parfocal.io.star import read_star, write_star
 
 ABSOLUTE = {  # half of the last printed digit
@@ -19,6 +19,8 @@ ABSOLUTE = {  # half of the last printed digit
     "defocus_error": 5e-5,
     "change_low": 1e-4,
     "change_high": 1e-4,
+    "change_of_fold_1": 1e-4,
+    "change_of_fold_2": 1e-4,
     "astigmatism_change_x": 5e-5,
     "astigmatism_change_y": 5e-5,
     "sheet_probability": 5e-5,
@@ -45,6 +47,8 @@ def estimates(n: int = 6, seed: int = 0, **changes) -> DefocusEstimates:
         "defocus_error": rng.uniform(1, 300, n),
         "change_low": rng.normal(-300, 10, n),
         "change_high": rng.normal(300, 10, n),
+        "change_of_fold_1": np.where(status == Status.OK, rng.normal(0, 300, n), np.nan),
+        "change_of_fold_2": np.where(status == Status.OK, rng.normal(0, 300, n), np.nan),
         "astigmatism_change_x": rng.normal(0, 50, n),
         "astigmatism_change_y": rng.normal(0, 50, n),
         "sheet_probability": rng.random(n),
@@ -55,6 +59,27 @@ def estimates(n: int = 6, seed: int = 0, **changes) -> DefocusEstimates:
         "status": status,
     }
     return DefocusEstimates(**(columns | changes))
+
+
+def test_a_brief_reading_leaves_out_what_is_beside_the_defocus(tmp_path):
+    path = tmp_path / "estimates.star"
+    write_estimates(path, estimates())
+    whole, brief = read_estimates(path), read_estimates(path, brief=True)
+    left_out = {
+        "sheet_probability",
+        "ice_height",
+        "gain_of_shift",
+        "gain_of_plane",
+        "held_out_gain",
+    }
+    for name, column in whole.columns().items():
+        if name in left_out:
+            assert np.isfinite(column).all()
+            assert np.isnan(getattr(brief, name)).all()
+        elif name not in ("change_low", "change_high"):
+            assert_array_equal(getattr(brief, name), column)
+    assert_allclose(brief.change_high, brief.defocus_change + brief.defocus_error)
+    assert np.abs(brief.change_high - whole.change_high).max() > 1
 
 
 @given(st.integers(1, 20), st.integers(0, 1000))
@@ -91,6 +116,8 @@ def test_the_columns_are_those_of_the_conventions(tmp_path):
             "DefocusError",
             "DefocusLow",
             "DefocusHigh",
+            "DefocusFold1",
+            "DefocusFold2",
             "AstigmatismChangeX",
             "AstigmatismChangeY",
             "SheetProbability",
@@ -117,24 +144,42 @@ def test_the_columns_are_those_of_the_conventions(tmp_path):
     ]
 
 
-def test_a_file_from_before_astigmatism_was_refined_has_none(tmp_path):
+@pytest.mark.parametrize(
+    ("word", "columns", "default"),
+    [
+        ("Astigmatism", ("astigmatism_change_x", "astigmatism_change_y"), 0.0),
+        ("Fold", ("change_of_fold_1", "change_of_fold_2"), np.nan),
+    ],
+)
+def test_a_file_of_an_older_version_lacks_what_came_later(tmp_path, word, columns, default):
     path = tmp_path / "estimates.star"
     write_estimates(path, estimates())
     table = read_star(path)
-    columns = {name: table["estimates"].text(name) for name in table["estimates"].columns}
+    tokens = {name: table["estimates"].text(name) for name in table["estimates"].columns}
     run = {name: table["parfocal_run"].text(name)[0] for name in table["parfocal_run"].columns}
-    older = {name: column for name, column in columns.items() if "Astigmatism" not in name}
-    assert len(older) == len(columns) - 2
+    older = {name: column for name, column in tokens.items() if word not in name}
+    assert len(older) == len(tokens) - 2
     write_star(path, {"parfocal_run": run, "estimates": older})
     found = read_estimates(path)
-    assert not found.astigmatism_change_x.any()
-    assert not found.astigmatism_change_y.any()
+    for name in columns:
+        assert_array_equal(getattr(found, name), np.full(len(found), default))
     assert_allclose(found.defocus_change, estimates().defocus_change, atol=1e-4)
+
+
+def test_a_file_is_known_by_its_first_block(tmp_path):
+    write_estimates(tmp_path / "estimates.star", estimates())
+    assert holds_estimates(tmp_path / "estimates.star")
+    write_star(tmp_path / "particles.star", {"particles": {"rlnImageName": ["1@data_run.mrcs"]}})
+    assert not holds_estimates(tmp_path / "particles.star")
+    with pytest.raises(InputError, match=r"none\.star"):
+        holds_estimates(tmp_path / "none.star")
 
 
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
+        (" ok", " lost", r"data_estimates, _parfocalStatus, row 1: 'lost' is not a status"),
+        ("000002@", "000001@", r"particle 000001@.* is in row 1 and again in row 2"),
         ("not_read", "lost", r"data_estimates, _parfocalStatus, row 6: 'lost' is not a status"),
         ("parfocalIceHeight", "parfocalHeight", "data_estimates: no column _parfocalIceHeight"),
         ("data_parfocal_run", "data_run", "no blocks data_parfocal_run and data_estimates"),

@@ -8,7 +8,8 @@ import pytest
 from parfocal.chunks import MemoryStore
 from parfocal.estimates import Status
 from parfocal.estimators import Profile
-from parfocal.estimators.profile import FACTOR_PRIOR, error_factor, judge
+from parfocal.estimators.draft import Draft
+from parfocal.estimators.profile import FACTOR_PRIOR, _fill, error_factor, judge
 from parfocal.evidence import gather
 from parfocal.grid import Fold
 from parfocal.likelihood import Peaks
@@ -173,3 +174,39 @@ def test_images_without_particles_are_flat_or_at_least_not_sharp(small):
     estimates = Profile().estimate(small.particles, evidence)
     assert (estimates.status == Status.FLAT).mean() > 0.9
     assert (estimates.defocus_error > 300).all()
+
+
+def test_either_folds_estimate_is_of_about_a_third_of_the_pixels(small, estimates):
+    """Each strays √3 errors from the truth: half their difference √(3/2), times what padding makes."""
+    ok = estimates.ok()
+    ones, twos = estimates.change_of_fold_1[ok], estimates.change_of_fold_2[ok]
+    assert np.isfinite([ones, twos]).all()
+    assert np.isnan(estimates.change_of_fold_1[~ok]).all()
+    n, truth, error = ok.sum(), small.true_change[ok], estimates.defocus_error[ok]
+    model = next(iter(small.evidence.models.values()))
+    half = (ones - twos) / 2
+    assert abs(half.mean()) < 4 * half.std() / np.sqrt(n)
+    expected = np.sqrt(1.5 * model.fold_variance)
+    assert np.std(half / error) == pytest.approx(expected, abs=4 * expected / np.sqrt(2 * n))
+    for fold in (ones, twos):
+        assert np.std((fold - truth) / error) == pytest.approx(np.sqrt(3), rel=4 / np.sqrt(2 * n))
+    # their noise is their own: the whole's is in both
+    apart = np.corrcoef(ones - truth, twos - truth)[0, 1]
+    assert abs(apart) < 4 / np.sqrt(n)
+    whole = np.corrcoef(ones - truth, estimates.defocus_change[ok] - truth)[0, 1]
+    assert whole == pytest.approx(np.sqrt(1 / 3), abs=4 * (1 - 1 / 3) / np.sqrt(n))
+
+
+def test_in_pure_noise_the_folds_estimates_have_nothing_in_common(small):
+    images = NoiseOnly(Noise(kind="white", size=SMALL.box, pixel_size=SMALL.pixel_size))
+    evidence = gather(small.particles, images, small.reference)
+    draft = Draft(Profile(), small.particles, evidence)
+    for rows, spectra, model in evidence.batches():
+        _fill(draft, rows, spectra.sums, model, evidence.change())
+    assert np.isfinite(draft.folds).all()
+    n = len(draft.folds)
+    assert abs(np.corrcoef(draft.folds.T)[0, 1]) < 4 / np.sqrt(n)
+    assert np.corrcoef(draft.folds[:, 0], draft.change)[0, 1] > 4 / np.sqrt(n)  # which holds it
+    # and where nothing is known no fold is told either
+    finished = Profile().estimate(small.particles, evidence)
+    assert np.isnan(finished.change_of_fold_1[~finished.ok()]).all()

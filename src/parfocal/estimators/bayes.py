@@ -80,18 +80,23 @@ class Bayes:
         layers, widths = self._learn(particles, evidence, grid)
         means = np.full((len(RUNGS), len(particles)), np.nan)
         gains = np.full((len(particles), len(layers)), np.nan)
+        folds = np.full((len(RUNGS), len(particles), 2), np.nan)
         for rows, curves in by_micrograph(particles, evidence, grid):
             place = design(particles.coordinate_x[rows], particles.coordinate_y[rows])
             found = _mixed(curves[0], grid, place, widths)
             _fill(draft, rows, found, grid)
             means[:, rows] = _means(curves[0], grid, place, layers, found)
-            for rung, layer in enumerate(layers.values()):
-                gains[rows, rung] = held_out(curves, grid, place, layer)
+            folds[0, rows] = 0.0
+            for rung, (name, layer) in enumerate(layers.items(), 1):
+                gains[rows, rung - 1], plane, own = held_out(curves, grid, place, layer)
+                folds[rung, rows] = own if name == PARTICLE else plane  # as `_means`
         draft.gain_of_shift, draft.gain_of_plane, draft.gain = gains.T
         ladder = climb(gains, particles.micrograph)
         rung = ladder.best if self.rung == "auto" else self.rung
         _step_down(draft, means[RUNGS.index(rung)])
+        draft.folds = folds[RUNGS.index(rung)]
         return draft.finish(
+            posterior=True,
             layer=asdict(layers[PARTICLE]),
             width=[round(value, 1) for value in widths.width()],
             width_varies=widths.own,
@@ -119,19 +124,23 @@ class Bayes:
         return layers, allowed_widths(sample, grid, full)
 
 
-def held_out(curves, grid, place, layer: Layer) -> np.ndarray:
+def held_out(curves, grid, place, layer: Layer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(m,) nats by which the layer, fitted on one fold, predicts the other better than the input.
 
-    `curves` is (3, m, c): whole, first and second fold; both directions are added.
+    `curves` is (3, m, c): whole, first and second fold; both directions are added. Besides, (m, 2)
+    Å each, from either fold alone: the plane's change, and the particle's own mean.
     """
-    gain = np.zeros(curves.shape[1])
+    gain, planes, means = np.zeros(curves.shape[1]), [], []
     for fitted, scored in ((curves[1], curves[2]), (curves[2], curves[1])):
         fitted, scored = robust(fitted, layer.wrong), robust(scored, layer.wrong)
-        density = posterior(fitted, grid, fit_layer(fitted, grid, place, layer), layer).density
+        fit = fit_layer(fitted, grid, place, layer)
+        density = posterior(fitted, grid, fit, layer).density
         relative = scored - scored[:, len(grid) // 2, None]
         top = relative.max(axis=1, keepdims=True)
         gain += np.log(np.sum(density * np.exp(relative - top), axis=1)) + top[:, 0]
-    return gain
+        planes.append(place @ fit.coefficients)
+        means.append(density @ grid)
+    return gain, np.stack(planes, axis=1), np.stack(means, axis=1)
 
 
 def _mixed(curves, grid, place, widths: Widths) -> Posterior:

@@ -42,6 +42,7 @@ class Draft:
         self.error_at_prior = np.full(n, np.nan)
         self.low, self.high = np.full(n, np.nan), np.full(n, np.nan)  # changes; nan: ± error
         self.astigmatism = np.zeros((n, 2))  # Å, change of the vector
+        self.folds = np.full((n, 2), np.nan)  # Å, change from either fold alone
         self.sheet = np.full(n, np.nan)
         self.gain = np.full(n, np.nan)
         self.gain_of_shift, self.gain_of_plane = np.full(n, np.nan), np.full(n, np.nan)
@@ -71,6 +72,8 @@ class Draft:
             change_high=np.where(given, self.high, change + error),
             astigmatism_change_x=astigmatism[:, 0],
             astigmatism_change_y=astigmatism[:, 1],
+            change_of_fold_1=np.where(ok, self.folds[:, 0], np.nan),
+            change_of_fold_2=np.where(ok, self.folds[:, 1], np.nan),
             sheet_probability=self.sheet,
             ice_height=np.full(len(particles), np.nan),
             gain_of_shift=self.gain_of_shift,

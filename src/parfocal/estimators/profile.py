@@ -55,6 +55,7 @@ def _fill(draft: Draft, rows, sums, model: NoiseModel, grid):
     ones, twos = first.peaks(), second.peaks()
     draft.change[rows], draft.error[rows] = whole.change, whole.error
     draft.error_at_prior[rows] = whole.error_at_prior
+    draft.folds[rows] = np.stack([ones.change, twos.change], axis=1)
     draft.status[rows] = judge(whole, grid[-1])
     draft.gain[rows] = first.gain(twos.change) + second.gain(ones.change)
     claimed = np.hypot(ones.error, twos.error) * np.sqrt(model.fold_variance)

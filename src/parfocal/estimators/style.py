@@ -127,6 +127,7 @@ def fill(draft: Draft, fit: Fit, curves: ParticleCurves, folds) -> None:
     narrow = (sharp < 1.5 * (step := curves.grid[1] - curves.grid[0])) & (distance < 1.5 * step)
     error = np.where(narrow, sharp, np.maximum(distance, step / 2))
     draft.change[fit.rows], draft.error[fit.rows] = fit.change, error
+    draft.folds[fit.rows] = np.clip(np.stack(fit.fold_change, axis=1), *curves.grid[[0, -1]])
     draft.error_at_prior[fit.rows] = np.where(narrow, np.hypot(sharp, fit.change), np.sqrt(square))
     flat = spread > FLAT_SPREAD * curves.grid[-1] / np.sqrt(3)
     draft.status[fit.rows] = np.select([flat, fit.edge], [Status.FLAT, Status.AT_BOUND], Status.OK)
