@@ -10,7 +10,8 @@ from parfocal.conventions import DEGREE
 from parfocal.errors import InputError
 from parfocal.io.mrc import write_stack
 from parfocal.io.relion import read_relion, relion_ids, write_relion
-from parfocal.io.star import edit_columns, read_star
+from parfocal.io.star import read_star
+from parfocal.io.star_edit import edit_columns
 
 OPTICS = {
     "rlnOpticsGroup": "1",

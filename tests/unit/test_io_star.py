@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from parfocal.errors import InputError
 from parfocal.io.files import find_file, replacing
-from parfocal.io.star import edit_columns, read_star, write_star
+from parfocal.io.star import read_star, write_star
+from parfocal.io.star_edit import edit_columns
 
 PARTICLES = b"""# version 30001
 

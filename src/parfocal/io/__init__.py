@@ -6,7 +6,8 @@ from parfocal.io.formats import read_particles, write_particles
 from parfocal.io.images import StackImages, check_stacks
 from parfocal.io.mrc import read_map, write_map, write_stack
 from parfocal.io.relion import read_relion, write_relion
-from parfocal.io.star import edit_columns, read_star, write_star
+from parfocal.io.star import read_star, write_star
+from parfocal.io.star_edit import edit_columns
 from parfocal.io.xmipp import read_xmipp, write_xmipp
 
 __all__ = [

@@ -24,6 +24,8 @@ def unique_ids(names: Sequence[str]) -> list[str]:
     Names repeat in symmetry-expanded sets and in subparticles of one image. The first keeps its
     name, and a `#` would be taken for a comment by some readers of STAR files.
     """
+    if len(set(names)) == len(names):
+        return list(names)
     count: dict[str, int] = {}
     ids = []
     for name in names:
@@ -45,10 +47,17 @@ def checked_optics(*, where: str, **settings) -> Optics:
 def checked_particles(*, where: str, **columns) -> Particles:
     """Particles, or InputError if there are none or two rows claim the same id."""
     for name in TEXT:
-        columns[name] = _text(columns[name])
-    ids = columns["particle_id"].tolist()
+        columns[name] = strings(columns[name])
+    refuse_repeats(columns["particle_id"].tolist(), where)
+    return Particles(**columns)
+
+
+def refuse_repeats(ids: Sequence[str], where: str) -> None:
+    """InputError if there are no particles, or two rows claim the same id."""
     if not ids:
         raise InputError("no particles", where=where, mend="check the job that wrote this file")
+    if len(set(ids)) == len(ids):
+        return
     seen: dict[str, int] = {}
     for row, name in enumerate(ids):
         if seen.setdefault(name, row) != row:
@@ -57,10 +66,9 @@ def checked_particles(*, where: str, **columns) -> Particles:
                 where=where,
                 mend="remove one of them",
             )
-    return Particles(**columns)
 
 
-def _text(values: Sequence[str]) -> np.ndarray:
+def strings(values: Sequence[str]) -> np.ndarray:
     """(n,) object: Python strings, equal ones held once. Fixed width costs 4 bytes a letter a row."""
     held: dict[str, str] = {}
-    return np.fromiter((held.setdefault(v, v) for v in values), dtype=object, count=len(values))
+    return np.array([held.setdefault(value, value) for value in values], dtype=object)

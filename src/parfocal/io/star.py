@@ -1,9 +1,9 @@
-"""STAR files: columns read on demand, text edited so that nothing else changes, our own written."""
+"""STAR files: columns read on demand, our own written."""
 
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -12,9 +12,29 @@ from gemmi import cif  # pyright: ignore[reportMissingModuleSource]
 
 from parfocal.errors import InputError
 from parfocal.io.files import replacing
+from parfocal.io.plain_rows import PlainColumn, last_loop
 
-CHANGED = "the file was changed since it was read: run again"
-Block = Mapping[str, str | Sequence[str]]
+ROWS = 10_000  # written in one go
+_PLAIN = re.compile(r"(?!(?i:data_|save_|loop_|stop_|global_))[!%&(-:<-^`a-~][!-~]*")
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """A column of numbers, to be written with so many decimals; nan as `nan`."""
+
+    values: np.ndarray
+    decimals: int
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def format(self) -> str:
+        return f"%.{self.decimals}f"
+
+
+Column = Sequence[str] | Rounded
+Block = Mapping[str, str | Column]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +45,7 @@ class Table:
     """
 
     where: str  # file and block, for messages
-    columns: Mapping[str, cif.Column]
+    columns: Mapping[str, cif.Column | PlainColumn]
 
     def __contains__(self, name: str) -> bool:
         return name in self.columns
@@ -35,7 +55,12 @@ class Table:
 
     def text(self, name: str) -> list[str]:
         """The column's tokens, quotes removed. InputError if the block has no such column."""
-        return [cif.as_string(t) if t[0] in "'\";" else t for t in self._raw(name)]
+        column = self._column(name)
+        if isinstance(column, PlainColumn):
+            tokens = column.tokens()
+        else:
+            tokens = [cif.as_string(t) if t[0] in "'\";" else t for t in column]
+        return tokens if len(tokens) == len(self) else tokens * len(self)
 
     def numbers(self, name: str, default: float | None = None) -> np.ndarray:
         """The column as float64, or `default` in every row where the block has no such column.
@@ -44,11 +69,16 @@ class Table:
         """
         if name not in self and default is not None:
             return np.full(len(self), default)
-        tokens = self._raw(name)
+        column = self._column(name)
         try:
-            return np.fromiter(map(float, tokens), float, len(tokens))
+            if isinstance(column, PlainColumn):
+                values = column.numbers()
+            else:
+                values = np.fromiter(map(float, column), float, len(column))
         except ValueError:  # a quoted number, or none at all
             tokens = self.text(name)
+        else:
+            return values if len(values) == len(self) else np.full(len(self), values[0])
         if (row := next((r for r, t in enumerate(tokens) if not _is_number(t)), None)) is not None:
             where = self.cell(name, row)
             raise InputError(f"{tokens[row]!r} is not a number", where=where, mend="correct it")
@@ -79,15 +109,16 @@ class Table:
         """Where a value stands, for messages: rows count from 1."""
         return f"{self.where}, _{name}, row {row + 1}"
 
-    def _raw(self, name: str) -> list[str]:
+    def _column(self, name: str) -> cif.Column | PlainColumn:
+        """The column; of one value, if it stands for all rows."""
         if name not in self:
             mend = f"add _{name} to this block"
             raise InputError(f"no column _{name}", where=self.where, mend=mend)
-        tokens = list(self.columns[name])
-        if len(tokens) not in (1, len(self)):
-            what = f"_{name} has {len(tokens)} rows, another column {len(self)}"
+        column = self.columns[name]
+        if len(column) not in (1, len(self)):
+            what = f"_{name} has {len(column)} rows, another column {len(self)}"
             raise InputError(what, where=self.where, mend="keep one loop in a block")
-        return tokens * len(self) if len(tokens) == 1 else tokens
+        return column
 
 
 def _is_number(token: str) -> bool:
@@ -102,9 +133,31 @@ def read_star(path: str | os.PathLike) -> dict[str, Table]:
     """Block name -> its Table. InputError if the file is missing or is not a STAR file."""
     try:
         with open(path, "rb"):  # gemmi's own complaints are harder to read
-            document = cif.read(str(path))
+            return _quickly(Path(path)) or _fully(Path(path))
     except OSError as error:
         raise InputError.of_system(error, Path(path)) from None
+
+
+def _quickly(path: Path) -> dict[str, Table]:
+    """As `_fully`, where the last loop is plain; empty where it is not, or anything is wrong."""
+    if (found := last_loop(path.read_bytes())) is None:
+        return {}
+    before, columns = found
+    try:
+        document = cif.read_string(before.decode())
+    except (ValueError, RuntimeError):
+        return {}
+    tables = {block.name.strip(): _table(block, path) for block in document}
+    last = next(reversed(tables.values()), None)
+    if last is None or columns.keys() & last.columns.keys():
+        return {}
+    name = document[-1].name.strip()
+    return tables | {name: replace(last, columns={**last.columns, **columns})}
+
+
+def _fully(path: Path) -> dict[str, Table]:
+    try:
+        document = cif.read(str(path))
     except (ValueError, RuntimeError) as error:
         raise InputError(
             f"not a readable STAR file ({str(error).removeprefix(f'{path}:')})",
@@ -112,7 +165,7 @@ def read_star(path: str | os.PathLike) -> dict[str, Table]:
             mend="a row may have a value too many or too few, or an unquoted character that is "
             "not ASCII",
         ) from None
-    return {block.name.strip(): _table(block, Path(path)) for block in document}
+    return {block.name.strip(): _table(block, path) for block in document}
 
 
 def _table(block: cif.Block, path: Path) -> Table:
@@ -127,118 +180,35 @@ def _table(block: cif.Block, path: Path) -> Table:
 
 
 def write_star(path: str | os.PathLike, blocks: Mapping[str, Block]) -> None:
-    """Write blocks, each a loop of columns of tokens, or pairs if its values are single tokens."""
+    """Write blocks, each a loop of columns, or pairs if its values are single tokens."""
     with replacing(path) as file:
         for name, block in blocks.items():
             file.write(f"\ndata_{name}\n\n".encode())
-            file.writelines(line.encode() for line in _lines(block))
+            file.writelines(text.encode() for text in _pieces(block))
 
 
-def _lines(block: Block) -> Iterator[str]:
+def _pieces(block: Block) -> Iterator[str]:
     if all(isinstance(value, str) for value in block.values()):
-        yield from (f"_{name} {_as_token(str(value))}\n" for name, value in block.items())
+        yield from (f"_{name} {as_token(str(value))}\n" for name, value in block.items())
         return
     yield "loop_\n"
     yield from (f"_{name} #{number}\n" for number, name in enumerate(block, 1))
-    for row in zip(*block.values(), strict=True):
-        yield " ".join(map(_as_token, row)) + "\n"
+    columns = list(block.values())
+    if len({len(column) for column in columns}) > 1:
+        raise ValueError(f"a column is shorter than another: {', '.join(block)}")
+    line = " ".join(c.format if isinstance(c, Rounded) else "%s" for c in columns) + "\n"
+    for at in range(0, len(columns[0]), ROWS):
+        here = slice(at, at + ROWS)
+        cells = (
+            c.values[here].tolist() if isinstance(c, Rounded) else map(as_token, c[here])
+            for c in columns
+        )
+        yield "".join(map(line.__mod__, zip(*cells, strict=True)))
 
 
-# The grammar of CIF, in bytes. Every repeat is possessive, so that no match can go back on itself.
-_SKIP = rb"(?:[ \t\r\n]++|#[^\n]*+)*+"
-_WORD = (
-    rb"(?:[^\s'\"#_;$dDsSlLgG]\S*+|"
-    rb"(?!(?i:data_|save_|(?:loop_|stop_|global_)(?:\s|\Z)))[^\s'\"#_;$]\S*+)"
-)
-_QUOTED = rb"(?:'(?:[^'\n]|'(?=\S))*+'|\"(?:[^\"\n]|\"(?=\S))*+\")"
-_FIELD = rb"(?>(?<=\n);(?s:.*?)\n;)"
-_VALUE = rb"(?:" + _WORD + rb"|" + _QUOTED + rb"|" + _FIELD + rb"|(?<!\n);\S*+)"
-_ANY = re.compile(_SKIP + rb"(?:(?P<value>" + _VALUE + rb")|(?P<name>\S++)|\Z)")
-_PLAIN = re.compile(r"(?!(?i:data_|save_|loop_|stop_|global_))[!%&(-:<-^`a-~][!-~]*")
-
-
-def _as_token(text: str) -> str:
+def as_token(text: str) -> str:
     """`text` as one token: quoted where STAR would otherwise read it as something else."""
     if _PLAIN.fullmatch(text):
         return text
     quoted = cif.quote(text)
     return f"\n{quoted}\n" if quoted.startswith(";") else quoted
-
-
-def edit_columns(
-    text: bytes,
-    block: str,
-    columns: Mapping[str, Sequence[str]],
-    *,
-    keep: np.ndarray | None = None,
-    where: object = "",
-) -> bytes:
-    """The STAR file `text` with new tokens in some columns of one loop; see `edited`."""
-    return b"".join(edited(text, block, columns, keep=keep, where=where))
-
-
-def edited(
-    text: bytes,
-    block: str,
-    columns: Mapping[str, Sequence[str]],
-    *,
-    keep: np.ndarray | None = None,
-    where: object = "",
-) -> Iterator[bytes]:
-    """The STAR file `text` with new tokens in some columns of one loop; every other byte stays.
-
-    `columns` gives, by name, a token for each row of the loop of `block` that has those columns.
-    `keep`, a mask over the rows, leaves out the others. In pieces, for there can be a million
-    rows. InputError if there is no such loop or the number of tokens is not that of its rows.
-    """
-    start, names = _find_loop(text, block, columns, where)
-    order = sorted(columns, key=names.index)
-    n = len(columns[order[0]])
-    pattern = _row_pattern([names.index(name) for name in order], len(names))
-    yield text[:start]
-    done = at = start
-    rows = zip(*(columns[name] for name in order), strict=True)
-    for tokens, kept in zip(rows, [True] * n if keep is None else keep, strict=True):
-        if not (row := pattern.match(text, at)):
-            raise InputError(f"data_{block} has fewer rows than {n}", where=where, mend=CHANGED)
-        at = row.end()
-        if not kept:
-            yield text[done : row.start()]
-            done = at
-            continue
-        for group, token in enumerate(tokens, 1):
-            yield text[done : row.start(group)]
-            yield _as_token(token).encode()
-            done = row.end(group)
-    if pattern.match(text, at):
-        raise InputError(f"data_{block} has more rows than {n}", where=where, mend=CHANGED)
-    yield text[done:]
-
-
-def _find_loop(text: bytes, block: str, columns, where) -> tuple[int, list[str]]:
-    """Where the rows of the loop start, and the names of all its columns."""
-    inside, names = False, None  # None: not in the head of a loop
-    for token in _ANY.finditer(text):
-        word = (token["name"] or b"").decode()
-        if word.startswith("_"):
-            if names is not None:
-                names.append(word[1:])
-        elif names and token["value"]:
-            if set(columns) <= set(names):
-                return token.start(), names
-            names = None
-        elif word.lower().startswith("data_"):
-            inside, names = word[5:] == block, None
-        else:
-            names = [] if inside and word.lower() == "loop_" else None
-    what = f"data_{block} has no loop with {', '.join(columns)}"
-    raise InputError(what, where=where, mend=CHANGED)
-
-
-def _row_pattern(positions: Sequence[int], width: int) -> re.Pattern[bytes]:
-    """Matches one row of `width` values, with a group for the value at each position."""
-    pattern, done = b"", 0
-    for position in positions:
-        pattern += rb"(?:%b%b){%d}%b(%b)" % (_SKIP, _VALUE, position - done, _SKIP, _VALUE)
-        done = position + 1
-    return re.compile(pattern + rb"(?:%b%b){%d}" % (_SKIP, _VALUE, width - done))

@@ -8,7 +8,8 @@ import numpy as np
 from parfocal.conventions import DEGREE, nearest_turn
 from parfocal.errors import InputError
 from parfocal.io.files import replacing
-from parfocal.io.star import Table, edited
+from parfocal.io.star import Table
+from parfocal.io.star_edit import edited
 
 SAME = 1e-9  # Å or degrees, what a change of unit may do
 
