@@ -24,8 +24,9 @@ from parfocal.report.content import (
     summarise_micrographs,
 )
 from parfocal.report.figures import curve_figure, histogram_figure, overview_figure, spectrum_figure
+from parfocal.report.method_page import MAX_MICROGRAPHS, method_page
 from parfocal.report.micrograph import MAX_PARTICLES, micrograph_figure
-from parfocal.report.page import MAX_MICROGRAPHS, render_page
+from parfocal.report.page import render_page
 from parfocal.verdict import held_out_gain
 
 NASTY = "<script>alert('x')</script>"
@@ -64,6 +65,10 @@ def content_of(estimates, planes=None, **others) -> PageContent:
     return PageContent(estimates=estimates, planes=planes, **texts)
 
 
+def as_html(content: PageContent) -> str:
+    return render_page(method_page(content))
+
+
 def example(label="good", particle_id="1@a.mrcs") -> CurveExample:
     change = np.linspace(-500, 500, 101)
     folds = tuple(-(((change - middle) / 50) ** 2) / 4 for middle in (90.0, 110.0))
@@ -98,7 +103,7 @@ def small() -> PageContent:
 
 @pytest.fixture(scope="module")
 def page(small) -> str:
-    return render_page(small)
+    return as_html(small)
 
 
 class Tags(HTMLParser):
@@ -126,6 +131,13 @@ def without_plotly(page):
     return page.replace(get_plotlyjs(), "")
 
 
+def columns(page, table) -> dict[str, list]:
+    """The columns of a table of the page by their names in its CSV file."""
+    stored = Tags(without_plotly(page)).data[f"data-{table}"]["columns"]
+    found = {column["name"]: column["values"] for column in stored}
+    return found | {c["errorName"]: c["errors"] for c in stored if "errors" in c}
+
+
 # --- the page ---------------------------------------------------------------------------------
 
 
@@ -140,10 +152,9 @@ def test_page_holds_the_verdict_and_every_count(page, small):
     assert "2000" in text
     counts = small.estimates.counts()
     assert all(counts.values()), "every status must be there for this test to mean anything"
-    for label, count in counts.items():
-        row = re.search(rf"<td>{label}</td>\s*<td class=\"number\">([\d,]+)</td>", text)
-        assert row, label
-        assert int(row[1].replace(",", "")) == count
+    table = columns(page, "status")
+    assert dict(zip(table["status"], table["particles"], strict=True)) == counts
+    assert sum(table["share_percent"]) == pytest.approx(100, abs=1e-3)
 
 
 def test_the_gain_is_that_of_run_json(page, small):
@@ -167,23 +178,24 @@ def method(name, link="", **numbers) -> MethodSummary:
 
 def test_several_methods_are_compared_and_linked(small, page):
     other = method("other", "other/report.html", median_error=None, verdict=NASTY)
-    text = without_plotly(render_page(replace(small, methods=(method("made-up"), other))))
-    rows = re.findall(r"<tr>(.*?)</tr>", text.partition('id="methods"')[2], re.DOTALL)
-    assert "<b>made-up</b>" in rows[1]
-    assert "1,234" in rows[1]
-    assert "42 Å" in rows[1]
-    assert '<a href="other/report.html">other</a>' in rows[2]
-    assert "–" in rows[2]
+    text = without_plotly(as_html(replace(small, methods=(method("made-up"), other))))
+    table = columns(text, "methods")
+    assert table["method"] == ["made-up", "other"]
+    assert table["ok"] == [1234, 1234]
+    assert table["median_error_A"] == [41.6, None]
+    assert table["verdict"] == ["It helps.", NASTY]
+    stored = Tags(text).data["data-methods"]["columns"][0]
+    assert stored["links"] == ["", "other/report.html"]
+    assert '<a href="other/report.html">other</a>' in text
     assert NASTY not in text
 
 
 def test_one_method_needs_no_comparison(small):
-    assert 'id="methods"' not in render_page(replace(small, methods=(method("made-up"),)))
+    assert 'id="methods"' not in as_html(replace(small, methods=(method("made-up"),)))
 
 
 def test_page_names_the_likely_causes(page):
-    for cause in LIKELY_CAUSES.values():
-        assert cause.replace("'", "&#39;") in page
+    assert columns(page, "status")["causes"] == list(LIKELY_CAUSES.values())
 
 
 def test_page_fetches_nothing(page):
@@ -223,27 +235,49 @@ def test_what_users_name_is_shown_and_not_run():
         spectra=(spectrum(NASTY),),
         run={NASTY: {NASTY: NASTY}},
     )
-    page = render_page(content)
+    page = as_html(content)
     assert NASTY not in page
     assert "alert" in page
-    found = Tags(without_plotly(page))
-    assert found.data["data-table"][0][0] == NASTY + "0.mrc"  # whole, where it is data
+    assert columns(page, "micrographs")["micrograph"][0] == NASTY + "0.mrc"  # whole, as data
 
 
 def test_the_table_has_every_micrograph(page, small):
-    table = Tags(without_plotly(page)).data["data-table"]
-    assert [row[0] for row in table] == list(small.planes)
-    assert [row[1] for row in table] == [80] * 12
-    tilts = [plane.tilt / DEGREE for plane in small.planes.values()]
-    np.testing.assert_allclose([row[5] for row in table], tilts, rtol=1e-3)
+    table = columns(page, "micrographs")
+    assert table["micrograph"] == list(small.planes)
+    assert table["particles"] == [80] * 12
+    for name, of in (("tilt_deg", "tilt"), ("tilt_axis_error_deg", "tilt_axis_error")):
+        wanted = [getattr(plane, of) / DEGREE for plane in small.planes.values()]
+        np.testing.assert_allclose(table[name], wanted, rtol=1e-5)
+    spreads = [plane.spread for plane in small.planes.values()]
+    np.testing.assert_allclose(table["spread_A"], spreads, rtol=1e-5)
 
 
 @pytest.mark.parametrize("n_particles", [1, 3])
 def test_micrographs_without_a_plane_have_gaps_not_errors(n_particles):
-    page = render_page(content_of(made_up(2, n_particles)))
-    table = Tags(without_plotly(page)).data["data-table"]
-    assert [row[5] for row in table] == [None, None]
-    assert "NaN" not in without_plotly(page).split("data-table")[1].split("</script>")[0]
+    page = as_html(content_of(made_up(2, n_particles)))
+    assert columns(page, "micrographs")["tilt_deg"] == [None, None]
+    assert "NaN" not in page.split("data-micrographs")[1].split("</script>")[0]
+
+
+def test_a_micrograph_that_is_chosen_is_in_the_table(page):
+    found = Tags(without_plotly(page)).data
+    assert found["data-micrograph"]["table"] == "micrographs"
+    assert found["data-micrograph"]["names"] == columns(page, "micrographs")["micrograph"]
+
+
+def test_the_paragraph_for_a_paper_has_the_numbers_of_the_run(page, small):
+    text = page.partition('id="paper"')[2].partition("</section>")[0]
+    ok = small.estimates.ok()
+    change = small.estimates.defocus_change[ok]
+    for fact in (
+        "each of 960 particles from 12 micrographs",
+        "parfocal 0.0 (method made-up)",
+        f"{ok.sum():,} particles ({100 * ok.mean():.1f} %)",
+        f"standard deviation of {change.std():.0f} Å",
+        "by a factor of 1.25",
+        f"{held_out_gain(small.estimates)[0]:+.2f} ±",
+    ):
+        assert fact in text
 
 
 def test_nothing_ok_and_nothing_at_all_still_make_a_page():
@@ -252,9 +286,9 @@ def test_nothing_ok_and_nothing_at_all_still_make_a_page():
     failed = dataclasses.replace(
         estimates, status=np.full(n, Status.NOT_READ), defocus_change=np.zeros(n)
     )
-    assert "0.0 %" in render_page(content_of(failed))
+    assert "0.0 %" in as_html(content_of(failed))
     empty = {name: column[:0] for name, column in estimates.columns().items()}
-    assert "–" in render_page(content_of(dataclasses.replace(estimates, **empty)))
+    assert "–" in as_html(content_of(dataclasses.replace(estimates, **empty)))
 
 
 def test_ok_is_not_rounded_up_to_all():
@@ -264,7 +298,7 @@ def test_ok_is_not_rounded_up_to_all():
     estimates = dataclasses.replace(
         estimates, status=status, defocus_change=change, defocus_error=np.full(5000, 9.0)
     )
-    assert "99.9 %" in render_page(content_of(estimates))
+    assert "99.9 %" in as_html(content_of(estimates))
 
 
 def test_a_million_particles_stay_below_20_mb():
@@ -286,7 +320,7 @@ def test_a_million_particles_stay_below_20_mb():
         )
         for name in np.unique(estimates.micrograph)
     }
-    page = render_page(content_of(estimates, planes))
+    page = as_html(content_of(estimates, planes))
     assert len(page.encode()) < 20e6
     assert "1,000,000" in page
     assert f"<b>{MAX_MICROGRAPHS} of 8,000 micrographs can be chosen</b>" in page
@@ -310,6 +344,11 @@ def test_micrograph_figure_holds_its_particles_and_plane(small):
         spots["ok"].customdata[:, 1], estimates.defocus_error[good], rtol=1e-6
     )
     assert list(spots["ok"].text) == list(estimates.particle_id[good])
+    assert figure.layout.meta["linked"]
+    for trace in figure.data:  # the same id is the same particle, in space and from above
+        if trace.ids is not None:
+            np.testing.assert_array_equal(trace.x, estimates.coordinate_x[trace.ids].astype("f4"))
+    assert sorted(i for t in figure.data if t.ids is not None for i in t.ids) == sorted([*rows] * 2)
     (sheet,) = (trace for trace in figure.data if trace.type == "surface")
     for i, y in enumerate(sheet.y):
         for j, x in enumerate(sheet.x):

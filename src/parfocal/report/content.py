@@ -46,7 +46,7 @@ class MethodSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class PageContent:
-    """All that `render_page` shows. Texts are plain, not HTML: they are escaped."""
+    """All that `method_page` shows. Texts are plain, not HTML: they are escaped."""
 
     title: str
     summary: tuple[str, ...]  # the verdict first, in plain words

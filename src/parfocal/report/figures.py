@@ -30,6 +30,7 @@ from parfocal.report.style import (
     STYLE,
     compact,
     numbers,
+    resolution_axis,
 )
 
 MANY = 1000  # points, beyond which the browser draws them with WebGL
@@ -154,16 +155,9 @@ def spectrum_figure(spectra: Sequence[OpticsSpectrum]) -> go.Figure:
                     ),
                 )
             )
-    resolutions = np.array([50, 20, 10, 7, 5, 4, 3.5, 3, 2.5, 2, 1.7, 1.5, 1.3, 1.2, 1.1, 1])
     highest = max((float(np.max(s.frequency)) for s in spectra), default=0.5)
-    ticks = resolutions[1 / resolutions <= highest]
     figure.update_layout(template=STYLE, height=380)
-    figure.update_xaxes(
-        title_text="resolution [Å], linear in spatial frequency",
-        tickvals=1 / ticks,
-        ticktext=[f"{r:g}" for r in ticks],
-        range=[0, highest],
-    )
+    figure.update_xaxes(**resolution_axis(highest))
     figure.update_yaxes(title_text="power [a.u.]", type="log", exponentformat="power", dtick=1)
     figure.update_yaxes(
         range=_decades(np.concatenate([p for s in spectra for p in (s.signal, s.noise)]))

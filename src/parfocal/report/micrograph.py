@@ -10,14 +10,16 @@ from parfocal.ice import PlaneFit
 from parfocal.report.style import BLACK, GREY, SKY, STYLE, compact, numbers
 
 MAX_PARTICLES = 500  # drawn of one micrograph
-TICKS = {"nticks": 5, "tickformat": ",d", "tickfont": {"size": 11}}
+TICKS = {"nticks": 5, "showspikes": False, "tickformat": ",d", "tickfont": {"size": 11}}
 LAYOUT = {
     "template": STYLE,
+    "meta": {"linked": True},
     "height": 460,
     "margin": {"l": 0, "r": 10, "t": 10, "b": 50},
     "showlegend": False,
     "scene": {
         "domain": {"x": [0, 0.56]},
+        "uirevision": "turned",  # the next micrograph is seen from where this one was
         "xaxis": {"title": {"text": "x [Å]"}, **TICKS},
         "yaxis": {"title": {"text": "y [Å]"}, **TICKS},
         "zaxis": {"title": {"text": "defocus [Å]"}, **TICKS},
@@ -81,6 +83,7 @@ def _particles(estimates: DefocusEstimates, rows, status: Status) -> list:
     same = {
         "mode": "markers",
         "name": status.label,
+        "ids": rows.astype(np.int32),
         "text": [html.escape(particle) for particle in estimates.particle_id[rows]],
         "customdata": compact(np.stack([change, error], axis=1)),
         "hovertemplate": "%{text}<br>change %{customdata[0]:+.0f} ± %{customdata[1]:.0f} Å"

@@ -11,6 +11,7 @@ from parfocal.evidence import Evidence
 from parfocal.grid import Fold
 from parfocal.particles import Particles
 from parfocal.report.content import CurveExample, MethodSummary, OpticsSpectrum, PageContent
+from parfocal.report.method_page import method_page
 from parfocal.report.page import render_page
 from parfocal.run import MethodResult, Run
 
@@ -41,7 +42,7 @@ def run_page(run: Run, name: str) -> str:
         cpu_seconds=info["timings"]["cpu_s"],
         run=sections,
     )
-    return render_page(content)
+    return render_page(method_page(content))
 
 
 def _methods(run: Run, here: str) -> tuple[MethodSummary, ...]:

@@ -19,6 +19,7 @@ STATUS_COLOURS = {
     Status.NON_FINITE: BLACK,
     Status.NOT_READ: GREY,
 }
+RESOLUTIONS = (50, 20, 10, 7, 5, 4, 3.5, 3, 2.5, 2, 1.7, 1.5, 1.3, 1.2, 1.1, 1, 0.9, 0.8)  # Å
 STYLE = go.layout.Template(
     layout={
         "font": {"family": "system-ui, 'Segoe UI', Helvetica, Arial, sans-serif", "size": 13},
@@ -38,6 +39,26 @@ STYLE = go.layout.Template(
         "hoverlabel": {"align": "left"},
     }
 )
+
+
+def resolution_axis(highest: float, lowest: float = 0.0, spacing: float = 0.02) -> dict:
+    """An x axis of spatial frequency [Å⁻¹] with resolutions [Å] as its ticks.
+
+    Ticks are at least `spacing` apart, in parts of the axis: more for a narrow panel.
+    """
+    ticks = []
+    for resolution in RESOLUTIONS:
+        after = ticks[-1] if ticks else -np.inf
+        if lowest <= 1 / resolution <= highest and (
+            1 / resolution - after >= spacing * (highest - lowest)
+        ):
+            ticks.append(1 / resolution)
+    return {
+        "title": {"text": "resolution [Å], linear in spatial frequency"},
+        "tickvals": ticks,
+        "ticktext": [f"{1 / tick:.3g}" for tick in ticks],
+        "range": [lowest, highest],
+    }
 
 
 def compact(values) -> np.ndarray:
