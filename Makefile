@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: help demo test lint types cross numbers methods clean
+.PHONY: help demo test lint types cross numbers methods gallery clean
 
 help:
 	@echo "make demo     simulate a small data set, estimate its defocus, compare with the truth"
@@ -12,6 +12,7 @@ help:
 	@echo "make cross    cross-checks against RELION 3.1, if it is installed"
 	@echo "make numbers  measure the numbers of README.md again: STRUCTURE=6z6u.pdb"
 	@echo "make methods  measure the tables of methods, costs and slopes again (an hour): STRUCTURE=6z6u.pdb"
+	@echo "make gallery  make docs/gallery again (needs chromium)"
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -42,6 +43,10 @@ methods: .venv/ready
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/methods.py --structure $(STRUCTURE) --on-images 300 --readme
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/cost.py --structure $(STRUCTURE) --readme
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/leave_one_out.py --structure $(STRUCTURE) --write
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/consensus.py --structure $(STRUCTURE) --write
+
+gallery: .venv/ready
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/gallery.py
 
 clean:
 	rm -rf .venv demo

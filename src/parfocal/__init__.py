@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from parfocal.compare_run import run_compare
+    from parfocal.consensus_run import run_consensus
     from parfocal.estimators import ESTIMATORS
     from parfocal.evidence import gather
     from parfocal.extract import ExtractSettings, extract_particles
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from parfocal.io import read_estimates, read_particles, write_estimates, write_particles
     from parfocal.pipeline import EstimateSettings, estimate
     from parfocal.reference import half_map_reference, map_reference
+    from parfocal.set_inputs import read_sets
 
 _HOME = {  # public name -> module; imported when first asked for, so that `import parfocal` is quick
     "ESTIMATORS": "estimators",
@@ -30,6 +33,9 @@ _HOME = {  # public name -> module; imported when first asked for, so that `impo
     "read_estimates": "io",
     "read_inputs": "inputs",
     "read_particles": "io",
+    "read_sets": "set_inputs",
+    "run_compare": "compare_run",
+    "run_consensus": "consensus_run",
     "write_estimates": "io",
     "write_particles": "io",
 }
@@ -49,6 +55,9 @@ __all__ = [  # noqa: RUF022 - in the order of the work
     "read_estimates",
     "EstimateSettings",
     "estimate",
+    "read_sets",
+    "run_compare",
+    "run_consensus",
     "extract_particles",
     "ExtractSettings",
 ]

@@ -105,3 +105,18 @@ def finished(pristine) -> tuple[Path, Outcome]:
     said = parfocal("estimate", pristine / "particles.star", *maps, "--out", out)
     assert said.code == 0, said.err
     return out, said
+
+
+METHODS = "bayes,profile,relion,cryosparc"
+
+
+@pytest.fixture(scope="session")
+def several(pristine) -> Path:
+    """The folder of a run of several methods, not to be touched."""
+    out = pristine.parent / "several"
+    maps = [pristine / word if word.endswith(".mrc") else word for word in HALVES]
+    said = parfocal(
+        "estimate", pristine / "particles.star", *maps, "--method", METHODS, "--out", out
+    )
+    assert said.code == 0, said.err
+    return out

@@ -50,7 +50,9 @@ def assert_same_results(one: Path, other: Path) -> None:
         "import parfocal.__main__",
     ],
 )
-@pytest.mark.parametrize("words", [("--help",), ("--version",), ("estimate", "--help")])
+@pytest.mark.parametrize(
+    "words", [("--help",), ("--version",), ("estimate", "--help"), ("compare", "--help")]
+)
 def test_a_quick_answer_loads_nothing_heavy(code, words):
     code = f"import atexit, sys; atexit.register(lambda: print('loaded:', *sys.modules)); {code}"
     ended = python(code, *words)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from parfocal import __version__
-from parfocal.cli import demo, estimate, extract, simulate
+from parfocal.cli import compare, consensus, demo, estimate, extract, limits, simulate
 from parfocal.errors import InputError
 
 DEBUG = "PARFOCAL_DEBUG"  # set in the environment: errors of any kind show where they arose
@@ -84,8 +84,11 @@ FROM_SCRATCH = "remove what was written, and run again"
 app.command("estimate")(
     _guarded(estimate.estimate, interrupted="the same command with --resume goes on")
 )
+app.command("compare")(_guarded(compare.compare, interrupted=FROM_SCRATCH))
+app.command("consensus")(_guarded(consensus.consensus, interrupted=FROM_SCRATCH))
 app.command("simulate")(_guarded(simulate.simulate, interrupted=FROM_SCRATCH))
 app.command("extract")(_guarded(extract.extract, interrupted=FROM_SCRATCH))
+app.command("limits")(_guarded(limits.limits, interrupted="run it again"))
 app.command("demo")(_guarded(demo.demo, interrupted=FROM_SCRATCH))
 
 
