@@ -1,5 +1,6 @@
 """Chunks: some particles of one optics group, the unit of work, of storage and of resuming."""
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -67,6 +68,12 @@ def stored(store: Store, number: int) -> ChunkSpectra:
     if spectra is None:
         raise LookupError(f"chunk {number} of the spectra is missing")
     return spectra
+
+
+def one_by_one(work: Callable, numbers: Iterable[int]) -> Iterator[tuple[int, object]]:
+    """`work` on each number in turn; execution.threads does the same on several threads."""
+    for number in numbers:
+        yield number, work(number)
 
 
 def plan(particles: Particles) -> tuple[Chunk, ...]:

@@ -13,7 +13,7 @@ from parfocal.estimates import DefocusEstimates, Status
 from parfocal.particles import FARTHEST_DEFOCUS, Particles
 
 POSTERIOR = "posterior"  # setting of a method whose values are means over a prior: drawn towards it
-FOLD_SHARE = 0.35  # of the Fourier pixels, that either fold holds: guards between them take the rest
+FOLD_SHARE = 0.35  # of the Fourier pixels, that either fold holds; guards take the rest
 IMPORT_NUMBER = re.compile(r"^\d{18,}_")  # that cryoSPARC puts before an imported file's name
 ADDED = re.compile(r"(_patch_aligned|_rigid_aligned)?(_doseweighted|_DW)?(_particles)?$")
 ENDING = re.compile(r"\.(mrcs?|tiff?|eer|hdf5?|spi|stk|st|img)$", re.IGNORECASE)

@@ -1,6 +1,6 @@
 """Evidence: the spectra of a particle set, and the noise models that turn them into likelihoods."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from parfocal.chunks import (
     MemoryStore,
     Store,
     chunk_spectra,
+    one_by_one,
     plan,
     plan_opposite,
     stored,
@@ -175,12 +176,6 @@ def _of_usual_power(sums):
     power = sums[..., 7].sum(axis=1)
     ratio = power / np.median(power) if len(power) else power
     return (ratio > 1 / UNUSUAL) & (ratio < UNUSUAL)
-
-
-def one_by_one(work: Callable, numbers: Iterable[int]) -> Iterator[tuple[int, object]]:
-    """`work` on each number in turn; execution.threads does the same on several threads."""
-    for number in numbers:
-        yield number, work(number)
 
 
 def gather(

@@ -6,8 +6,9 @@ import numpy as np
 import scipy.fft
 
 from parfocal.grid import SpectraGrid
-from parfocal.jit import inlined, kernel, prefetch
+from parfocal.jit import kernel, prefetch
 from parfocal.optics import even_phase, fixed_phase
+from parfocal.projection import cell_buffers, place_row
 from parfocal.spectra import Views, row_phases
 
 PARTS = 3  # numbers in a voxel: real and imaginary part of Σ t CTF X, and Σ t CTF²
@@ -90,7 +91,7 @@ def _insert(transform, volume, edge, axes, contrast, centre, layout):
     ky_of, start, first, fixed, odd = layout
     size, columns = transform.shape
     cosine, sine = np.empty(columns, np.float32), np.empty(columns, np.float32)
-    offset, fx, fy, fz, sign = place_buffers(columns)
+    offset, fx, fy, fz, sign = cell_buffers(columns)
     value, one = np.empty(columns, np.complex64), np.float32(1.0)
     row = np.int64(PARTS * (edge // 2 + 1))
     plane = row * edge
@@ -99,7 +100,7 @@ def _insert(transform, volume, edge, axes, contrast, centre, layout):
         n = first[r + 1] - base
         ky = np.float32(ky_of[r])
         row_phases(coefficients, ky, x0, fixed[base : base + n], cosine, sine)
-        place_row(edge, axes, (ky, x0, n), (offset, fx, fy, fz, sign))
+        place_row(edge, np.int64(PARTS), axes, (ky, x0, n), (offset, fx, fy, fz, sign))
         source = transform[ky_of[r] if ky_of[r] >= 0 else ky_of[r] + size]
         wy = along_y[r]
         for j in range(n):
@@ -127,38 +128,6 @@ def _insert(transform, volume, edge, axes, contrast, centre, layout):
                 volume[b + 3] += far * re
                 volume[b + 4] += far * im
                 volume[b + 5] += far * weight
-
-
-@inlined
-def place_row(edge, axes, span, place):
-    """Voxel and fractions of each pixel of a row, as `slice_row` finds them, in units of PARTS."""
-    offset, fx, fy, fz, sign = place
-    ky, x0, n = span
-    one, m = np.float32(1.0), np.float32(edge // 2)
-    row = np.int64(PARTS * (edge // 2 + 1))
-    plane = row * edge
-    bx, by, bz = ky * axes[1, 0], ky * axes[1, 1], ky * axes[1, 2]
-    for j in range(n):
-        kx = np.float32(x0 + j)
-        x, y, z = kx * axes[0, 0] + bx, kx * axes[0, 1] + by, kx * axes[0, 2] + bz
-        flip = np.float32(-1.0) if x < np.float32(0.0) else one  # Friedel: the half x >= 0 is kept
-        x, y, z = x * flip, y * flip + m, z * flip + m
-        ix, iy, iz = np.int32(x), np.int32(y), np.int32(z)
-        fx[j], fy[j], fz[j] = x - np.float32(ix), y - np.float32(iy), z - np.float32(iz)
-        sign[j] = flip
-        offset[j] = iz * plane + iy * row + PARTS * ix
-
-
-@inlined
-def place_buffers(n):
-    """Work space of `place_row` for rows of up to n pixels: offset, three fractions, sign."""
-    return (
-        np.empty(n, np.int64),
-        np.empty(n, np.float32),
-        np.empty(n, np.float32),
-        np.empty(n, np.float32),
-        np.empty(n, np.float32),
-    )
 
 
 def close(sums: FourierSums) -> None:

@@ -84,21 +84,11 @@ def slice_row(volume, edge, axes, span, cell, out):
     each, for a slice meets the volume in no order that the hardware could guess; then the values.
     """
     offset, fx, fy, fz, sign = cell
-    ky, x0, n = span
+    n = span[2]
     one = np.float32(1.0)  # an integer literal would turn all into float64
-    m = np.float32(edge // 2)
     row = np.int64(edge + 1)
     plane = row * edge
-    bx, by, bz = ky * axes[1, 0], ky * axes[1, 1], ky * axes[1, 2]
-    for j in range(n):
-        kx = np.float32(x0 + j)
-        x, y, z = kx * axes[0, 0] + bx, kx * axes[0, 1] + by, kx * axes[0, 2] + bz
-        flip = np.float32(-1.0) if x < np.float32(0.0) else one  # Friedel: the half x >= 0 is kept
-        x, y, z = x * flip, y * flip + m, z * flip + m
-        ix, iy, iz = np.int32(x), np.int32(y), np.int32(z)
-        fx[j], fy[j], fz[j] = x - np.float32(ix), y - np.float32(iy), z - np.float32(iz)
-        sign[j] = flip
-        offset[j] = iz * plane + iy * row + 2 * ix
+    place_row(edge, np.int64(2), axes, span, cell)
     for j in range(n):
         for step in (np.int64(0), row, plane, plane + row):
             prefetch(volume, offset[j] + step)  # pyright: ignore[reportCallIssue]
@@ -111,8 +101,31 @@ def slice_row(volume, edge, axes, span, cell, out):
 
 
 @inlined
+def place_row(edge, parts, axes, span, cell):
+    """Fill `cell` for one row: where each pixel's voxel lies, and how far along it lies in there.
+
+    `parts` floats make a voxel of a volume of `edge` planes; `span` and `cell` as in `slice_row`.
+    """
+    offset, fx, fy, fz, sign = cell
+    ky, x0, n = span
+    one, m = np.float32(1.0), np.float32(edge // 2)
+    row = np.int64(parts * (edge // 2 + 1))
+    plane = row * edge
+    bx, by, bz = ky * axes[1, 0], ky * axes[1, 1], ky * axes[1, 2]
+    for j in range(n):
+        kx = np.float32(x0 + j)
+        x, y, z = kx * axes[0, 0] + bx, kx * axes[0, 1] + by, kx * axes[0, 2] + bz
+        flip = np.float32(-1.0) if x < np.float32(0.0) else one  # Friedel: the half x >= 0 is kept
+        x, y, z = x * flip, y * flip + m, z * flip + m
+        ix, iy, iz = np.int32(x), np.int32(y), np.int32(z)
+        fx[j], fy[j], fz[j] = x - np.float32(ix), y - np.float32(iy), z - np.float32(iz)
+        sign[j] = flip
+        offset[j] = iz * plane + iy * row + parts * ix
+
+
+@inlined
 def cell_buffers(n):
-    """Work space of `slice_row` for rows of up to n pixels."""
+    """Work space of `place_row` for rows of up to n pixels: offset, three fractions, sign."""
     return (
         np.empty(n, np.int64),
         np.empty(n, np.float32),

@@ -1,11 +1,11 @@
 """Maps from particles: half-maps and the full map, by Fourier insertion with CTF weights."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from parfocal.chunks import plan
+from parfocal.chunks import one_by_one, plan
 from parfocal.errors import InputError
 from parfocal.grid import SpectraGrid, spectra_grid
 from parfocal.insertion import FourierSums, close, insert
@@ -58,12 +58,6 @@ class Reconstruction:
         """Share of the sums that symmetry has interpolated."""
         others = len(off_grid(rotations(self.symmetry)))
         return others / (1 + others)
-
-
-def one_by_one(work: Callable, numbers: Iterable[int]) -> Iterator[tuple[int, object]]:
-    """`work` on each number in turn; execution.threads does the same on several threads."""
-    for number in numbers:
-        yield number, work(number)
 
 
 def reconstruct(particles: Particles, images: Images, **options) -> Reconstruction:

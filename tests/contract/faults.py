@@ -15,6 +15,7 @@ from parfocal.io import read_map, write_map
 from .conftest import HALVES, SCENE, with_columns, with_two_groups
 
 PARTICLES, HALF, MASK, FSC = Path("particles.star"), Path("half1.mrc"), Path("mask.mrc"), "fsc.star"
+WITH_FSC = (*HALVES, "--fsc", FSC)
 MAP = ("--map", "map.mrc")
 PIXEL = SCENE.pixel_size
 
@@ -434,7 +435,7 @@ MAP_FILES = (
     Case("map constant", "map.mrc", "constant", of_map("map.mrc", np.zeros_like), MAP),
     Case("map no cube", "map.mrc", "not a cube", of_map("map.mrc", lambda m: m[:, 4:-4]), MAP),
     Case("map of another box", "map.mrc", "box 40", of_map("map.mrc", smaller), MAP),
-    Case("FSC missing", "fsc.star", "No such file", arguments=(*HALVES, "--fsc", FSC)),
+    Case("FSC missing", "fsc.star", "No such file", arguments=WITH_FSC),
     Case("FSC a folder", "particles:", "Is a directory", arguments=(*HALVES, "--fsc", "particles")),
     Case("FSC no STAR", "map.mrc", "not a readable STAR", arguments=(*HALVES, "--fsc", "map.mrc")),
     Case(
@@ -442,36 +443,18 @@ MAP_FILES = (
         "fsc.star",
         "no column _rlnFourierShellCorrelationCorrected",
         fsc_file(np.ones(25), "rlnOther"),
-        (*HALVES, "--fsc", FSC),
+        WITH_FSC,
     ),
-    Case(
-        "FSC too short",
-        "fsc.star",
-        "FSC of 20 shells.* 25",
-        fsc_file(np.ones(20)),
-        (*HALVES, "--fsc", FSC),
-    ),
-    Case(
-        "FSC too long",
-        "fsc.star",
-        "FSC of 33 shells.* 25",
-        fsc_file(np.ones(33)),
-        (*HALVES, "--fsc", FSC),
-    ),
+    Case("FSC too short", "fsc.star", "FSC of 20 shells.* 25", fsc_file(np.ones(20)), WITH_FSC),
+    Case("FSC too long", "fsc.star", "FSC of 33 shells.* 25", fsc_file(np.ones(33)), WITH_FSC),
     Case(
         "FSC with nan",
         "fsc.star: data_fsc, _rlnFourierShellCorrelationCorrected, row 4",
         "nan",
         fsc_file([1, 1, 1, "nan"] + [0] * 21),
-        (*HALVES, "--fsc", FSC),
+        WITH_FSC,
     ),
-    Case(
-        "FSC zero",
-        "fsc.star",
-        "nowhere above zero",
-        fsc_file(np.zeros(25)),
-        (*HALVES, "--fsc", FSC),
-    ),
+    Case("FSC zero", "fsc.star", "nowhere above zero", fsc_file(np.zeros(25)), WITH_FSC),
 )
 
 ARGUMENTS = (

@@ -1,5 +1,7 @@
 """Extraction against relion_preprocess's: the same pixels from the same micrographs."""
 
+from dataclasses import replace
+
 import mrcfile
 import numpy as np
 import pytest
@@ -7,21 +9,12 @@ import tifffile
 
 from parfocal.extract import ExtractSettings, extract_particles
 from parfocal.io import read_particles, read_star, write_star
-from parfocal.simulate import Scene, simulate, write_dataset
+from parfocal.simulate import simulate, write_dataset
+
+from ..unit.test_extract import SCENE as UNIT_SCENE
 
 pytestmark = pytest.mark.relion
-SCENE = Scene(
-    particles=16,
-    micrographs=2,
-    box=48,
-    pixel_size=3.0,
-    residues=100,
-    snr=1.0,
-    shift=8.0,
-    whole_micrographs=True,
-    micrograph_size=(256, 200),
-    micrograph_pixel_size=3.0,
-)
+SCENE = replace(UNIT_SCENE, particles=16)
 CASES = {  # name -> (our settings, RELION's arguments, largest difference over the images' sd)
     "plain": ({}, (), 0.0),
     "larger box": ({"box": 96}, ("--extract_size", 96), 0.0),  # beyond the micrograph's edge

@@ -5,7 +5,7 @@ import pytest
 
 from parfocal.evidence import gather
 from parfocal.grid import spectra_grid
-from parfocal.leave_one_out import LEAST, fit_self_share, self_terms, without_self
+from parfocal.leave_one_out import LEAST, SelfShare, fit_self_share, self_terms, without_self
 from parfocal.reference import half_map_reference
 
 from .conftest import SMALL, make_optics, sums_of
@@ -48,11 +48,20 @@ def drawn(rng, *, m=400, share=0.02, shared=0.0, noise=1.0):
     return own, opposite, half_set, true
 
 
+def measured(own, opposite, half_set):
+    """The share, of every bin, each with an error."""
+    found = fit_self_share(own, opposite, half_set, GRID)
+    assert isinstance(found, SelfShare), "enough particles, and no share of them"
+    errors = np.stack([found.error, found.measured_error])
+    assert errors.shape == (2, GRID.bins)
+    assert (errors > 0).all()
+    return found
+
+
 @pytest.mark.parametrize("shared", [0.0, 20.0])
 def test_the_share_is_measured_without_bias(shared):
     own, opposite, half_set, true = drawn(np.random.default_rng(0), shared=shared)
-    found = fit_self_share(own, opposite, half_set, GRID)
-    assert found is not None
+    found = measured(own, opposite, half_set)
     pull = (found.share - true) / found.error
     assert np.sqrt(np.mean(pull**2)) < 2.5  # the bins' errors are one and the same polynomial's
     alone = (found.measured - true) / found.measured_error
@@ -62,15 +71,13 @@ def test_the_share_is_measured_without_bias(shared):
     if shared:
         half = half_set == 1
         one = np.concatenate([own[half], own[half]]), np.concatenate([opposite[half]] * 2)
-        wrong = fit_self_share(*one, 1 + np.arange(len(one[0])) % 2, GRID)
-        assert wrong is not None
+        wrong = measured(*one, 1 + np.arange(len(one[0])) % 2)
         assert np.std(wrong.measured - true) > 1.5 * np.std(found.measured - true)
 
 
 def test_taking_it_back_leaves_what_the_opposite_half_gives():
     own, opposite, half_set, _ = drawn(np.random.default_rng(1), noise=0.0)
-    found = fit_self_share(own, opposite, half_set, GRID)
-    assert found is not None
+    found = measured(own, opposite, half_set)
     before = own.copy()
     np.testing.assert_allclose(without_self(own, found), opposite, atol=1e-6)
     np.testing.assert_array_equal(own, before)
