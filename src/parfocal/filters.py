@@ -22,7 +22,9 @@ class Filter:
 
     max_mad: float | None = None  # Å, of the sets about their median
     max_error: float | None = None  # Å, of the combined defocus
-    max_from_prior: float | None = None  # Å, half the thickness of the ice: beyond it lies no particle
+    max_from_prior: float | None = (
+        None  # Å, half the thickness of the ice: beyond it lies no particle
+    )
     status: tuple[str, ...] = ()  # of STATUSES, to be kept; () keeps all
 
     def __post_init__(self) -> None:

@@ -31,9 +31,7 @@ Passthrough = Annotated[
 ]
 Tolerance = Annotated[
     float,
-    typer.Option(
-        metavar="Å", help="Between coordinates of one particle, where names do not tell."
-    ),
+    typer.Option(metavar="Å", help="Between coordinates of one particle, where names do not tell."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print run.json instead of text.")]
 TOLERANCE = 10.0  # said here, for `join` would load numpy; a test holds that they are the same

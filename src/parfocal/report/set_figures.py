@@ -81,8 +81,13 @@ def _drawn_at(panels: Sequence[Panel], places: Sequence[tuple[int, int]]) -> go.
     for panel, (row, column) in zip(panels, places, strict=True):
         _add_panel(figure, panel, {"row": row, "col": column})
     height = 330 if columns <= ACROSS else 250
-    figure.update_layout(template=STYLE, height=70 + height * rows, showlegend=False, margin_t=60, margin_l=95)
-    figure.update_layout(coloraxis={"colorscale": "Viridis", "showscale": False})
+    figure.update_layout(
+        template=STYLE,
+        height=70 + height * rows,
+        showlegend=False,
+        margin={"t": 60, "l": 95},
+        coloraxis={"colorscale": "Viridis", "showscale": False},
+    )
     return figure
 
 
