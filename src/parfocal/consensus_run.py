@@ -20,6 +20,7 @@ from parfocal.faults import find_faults
 from parfocal.filters import Filter, left_out_by, statuses
 from parfocal.io import write_estimates, write_particles, write_star
 from parfocal.io.files import check_free, replacing
+from parfocal.io.star import Rounded
 from parfocal.join import TOLERANCE
 from parfocal.particles import Particles
 from parfocal.report.consensus_page import consensus_page
@@ -222,8 +223,8 @@ def _write(run: ConsensusRun, progress: Told) -> ConsensusRun:
     return run
 
 
-def _columns(run: ConsensusRun) -> dict[str, list[str]]:
-    """Column -> tokens, a row per particle in the base's order. Å."""
+def _columns(run: ConsensusRun) -> dict[str, list[str] | Rounded]:
+    """Column -> values, a row per particle in the base's order. Å."""
     found, estimates = run.found, run.estimates
     numbers = {
         "Defocus": (estimates.defocus, 2),
@@ -234,9 +235,9 @@ def _columns(run: ConsensusRun) -> dict[str, list[str]]:
         "Usual": (found.usual, 4),
         "Sets": (found.used.sum(axis=1), 0),
     }
-    columns = {"parfocalParticleId": estimates.particle_id.tolist()}
+    columns: dict[str, list[str] | Rounded] = {"parfocalParticleId": estimates.particle_id.tolist()}
     for name, (values, decimals) in numbers.items():
-        columns[f"parfocal{name}"] = [f"{v:.{decimals}f}" for v in values.tolist()]
+        columns[f"parfocal{name}"] = Rounded(values, decimals)
     columns["parfocalStatus"] = statuses(found).tolist()
     columns["parfocalLeftOutBy"] = [reason or "none" for reason in run.left_out.tolist()]
     return columns

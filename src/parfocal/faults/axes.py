@@ -16,7 +16,7 @@ FITS = 0.5  # and what it must reach
 COPIED = 0.02  # of the size, within which vectors are the same, however few
 LEAST_ASTIGMATISM = 1.0  # Å; below there is no direction
 LONGEST = 1.0  # medians, at which vectors are cut: a few long ones must not decide
-SAME_ANGLE = 0.06  # rad; a half turn in radians, read as degrees, is 0.055
+SAME_ANGLE = 0.115  # rad; a full turn in radians, read as degrees, is 0.110
 STRAIGHT = 0.9  # correlation of coordinates that are the same but for an axis
 
 
@@ -128,9 +128,14 @@ TOLD = {
 
 
 def _forms(vector: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(size, angle) in the two half turns in which programs write angles."""
+    """(size, angle) as programs may write them: in either half turn, with U above V or below."""
     size, angle = np.abs(vector), np.angle(vector) / 2
-    return [(size, np.mod(angle, np.pi)), (size, angle)]
+    across = angle + np.where(angle > 0, -np.pi / 2, np.pi / 2)
+    return [
+        (sign * size, each)
+        for sign, turn in ((1, angle), (-1, across))
+        for each in (np.mod(turn, np.pi), turn)
+    ]
 
 
 def _reading(groups: Groups, vector, forms) -> Reading | None:
@@ -139,20 +144,24 @@ def _reading(groups: Groups, vector, forms) -> Reading | None:
     size, angle = forms[0]
     if not min(np.nanmedian(np.abs(vector)), np.nanmedian(size)) > LEAST_ASTIGMATISM:
         return None
-    plain = _sums(groups, vector, _cut(size * np.exp(2j * angle)))
-    as_it_is = float(_similar(plain.sum(axis=0)))
-    if as_it_is > 1 - BETTER:
+    plain = _cut(size * np.exp(2j * angle))
+    if _copied(vector, plain):
         return None
-    # by chance vectors of random directions give a similarity of 0, with this standard error
-    length = np.sqrt(plain[:, 0] * plain[:, 1])
-    chance = float(np.sqrt(np.sum(length**2) / 2 / np.prod(plain[:, :2].sum(axis=0))))
+    sums = _sums(groups, vector, plain)
+    as_it_is = float(_similar(sums.sum(axis=0)))
     best, copied = Reading(UNLIKE, 0.0, as_it_is), False
     for kind, turned in _readings(vector, forms):
-        fits = float(_similar(_sums(groups, vector, turned).sum(axis=0)))
-        if fits > best.fits + 1e-6:
-            best, copied = Reading(kind, fits, as_it_is), _copied(vector, turned)
-    enough = copied or best.fits > max(FITS, SIGMAS * chance)
-    if best.kind != UNLIKE and enough and best.fits - as_it_is > BETTER:
+        fits, same = (
+            float(_similar(_sums(groups, vector, turned).sum(axis=0))),
+            _copied(vector, turned),
+        )
+        if (same, fits) > (copied, best.fits + 1e-6):
+            best, copied = Reading(kind, fits, as_it_is), same
+    # by chance vectors of random directions give a similarity of 0, with this standard error
+    length = np.sqrt(sums[:, 0] * sums[:, 1])
+    chance = float(np.sqrt(np.sum(length**2) / 2 / np.prod(sums[:, :2].sum(axis=0))))
+    better = best.fits > max(FITS, SIGMAS * chance) and best.fits - as_it_is > BETTER
+    if copied or better:
         lost = best.kind == FROM_RADIANS and _no_angle(vector, forms)
         return best._replace(kind=LOST) if lost else best
     if as_it_is + SIGMAS * chance < FITS:
@@ -163,8 +172,6 @@ def _reading(groups: Groups, vector, forms) -> Reading | None:
 def _readings(vector, forms) -> Iterator[tuple[str, np.ndarray]]:
     """(kind, what the right vectors become) of every reading that may be."""
     for kind, (become, _, _) in READINGS.items():
-        if kind == FROM_DEGREES and _near_axis(forms[0][1]):
-            continue
         if kind == FROM_RADIANS and not _near_axis(np.angle(vector) / 2):
             continue
         for size, angle in forms if kind in (FROM_DEGREES, FROM_RADIANS) else forms[:1]:
@@ -176,15 +183,19 @@ def _copied(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(np.nanmedian(np.abs(a - b)) < COPIED * np.nanmedian(np.abs(a)))
 
 
+def _from_axis(angle: np.ndarray) -> np.ndarray:
+    """Angles [rad] from the nearer axis, x or y: U and V may be in either order."""
+    return np.mod(angle + np.pi / 4, np.pi / 2) - np.pi / 4
+
+
 def _near_axis(angle: np.ndarray) -> bool:
     """Whether angles [rad] are as small as those in degrees are when read as radians."""
-    turn = np.abs(np.mod(angle + np.pi / 2, np.pi) - np.pi / 2)
-    return bool(np.nanquantile(turn, 0.95) < SAME_ANGLE)
+    return bool(np.nanquantile(np.abs(_from_axis(angle)), 0.95) < SAME_ANGLE)
 
 
 def _no_angle(vector, forms) -> bool:
     """Whether small angles do not follow the right ones, as those in radians would."""
-    turn = np.angle(vector) / 2
+    turn = _from_axis(np.angle(vector) / 2)
     if np.nanstd(turn) < 1e-4:
         return True
     right = [angle * np.pi / 180 for _, angle in forms]
@@ -237,6 +248,8 @@ def coordinate_faults(table: Table) -> list[Fault]:
                 continue
             strength[k, j] = 0.0
             r = [[_correlation(a, b) for b in places[j]] for a in places[k]]
+            if min(r[0][0], r[1][1]) > STRAIGHT:
+                continue
             for kind, axes in COORDINATES.items():
                 least = min(sign * r[a][b] for a, b, sign in axes)
                 if least > STRAIGHT:

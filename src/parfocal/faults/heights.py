@@ -7,9 +7,10 @@ import numpy as np
 from parfocal.agreement import pooled_correlation, spread_of
 from parfocal.faults.blame import blame
 from parfocal.faults.record import Fault, fault_of
-from parfocal.faults.table import LEAST_ROWS, Table
-from parfocal.grouped import jackknife
+from parfocal.faults.table import LEAST_ROWS, Table, levels, residuals
+from parfocal.grouped import Groups, jackknife
 
+ENOUGH = 400_000  # rows that planes are fitted to
 SIGMAS = 5.0  # standard errors that a fault must be above
 AGAINST = 0.05  # correlation; a smaller one against the others may be the methods' own
 SLOPES_AGAINST = 0.2  # the same of planes
@@ -50,8 +51,7 @@ class Sheets(NamedTuple):
     weight: np.ndarray  # (m, 2) Å², what a slope's variance is divided by
 
 
-def _sheets(table: Table, place: np.ndarray, value: np.ndarray) -> Sheets:
-    groups = table.groups
+def _sheets(groups: Groups, place: np.ndarray, value: np.ndarray) -> Sheets:
     x, y = (groups.centred(np.where(np.isfinite(value), v, np.nan)) for v in place)
     value = groups.centred(np.where(np.isfinite(x + y), value, np.nan))
     xx, yy, xy, freedom = groups.moments(x, y).T
@@ -67,7 +67,10 @@ def _sheets(table: Table, place: np.ndarray, value: np.ndarray) -> Sheets:
 
 def turned(table: Table) -> list[Fault]:
     """Sets whose change has the wrong sign, or that saw the micrograph mirrored."""
-    sheets = _all_sheets(table)
+    groups, few = table.taken(table.sample(ENOUGH))
+    heights = residuals(groups, few[:, : table.sets])
+    place = _places(table)[:, table.sample(ENOUGH)]
+    sheets = [_sheets(groups, place, column) for column in heights.T]
     seen: dict[tuple[int, int], Turned] = {}
 
     def strength(k, j):
@@ -76,7 +79,7 @@ def turned(table: Table) -> list[Fault]:
         both = np.isfinite(sheets[k].residual + sheets[j].residual).sum()
         if both < LEAST_ROWS:
             return np.nan
-        found = _turned(table, sheets[k], sheets[j])
+        found = _turned(groups, sheets[k], sheets[j])
         if found.kind is None:
             return 0.0
         seen[k, j] = seen[j, k] = found
@@ -110,17 +113,18 @@ def turned(table: Table) -> list[Fault]:
     return faults
 
 
-def _all_sheets(table: Table) -> list[Sheets]:
-    base, joined, residuals = table.joined.base, table.joined, table.residuals()
+def _places(table: Table) -> np.ndarray:
+    """(2, n) Å, the base's coordinates; where it has none those of a set that has."""
+    base, joined = table.joined.base, table.joined
     place = np.stack([base.coordinate_x, base.coordinate_y])
-    if not np.isfinite(place).any():
-        known = [k for k in range(table.sets) if np.isfinite(joined.coordinate[:, k]).any()]
-        place = joined.coordinate[:, known[0]].T if known else np.zeros_like(place)
-    return [_sheets(table, place, residuals[:, k]) for k in range(table.sets)]
+    if np.isfinite(place).any():
+        return place
+    known = [k for k in range(table.sets) if np.isfinite(joined.coordinate[:, k]).any()]
+    return joined.coordinate[:, known[0]].T if known else np.zeros_like(place)
 
 
-def _turned(table: Table, a: Sheets, b: Sheets) -> Turned:
-    sums = table.groups.moments(a.residual, b.residual)
+def _turned(groups: Groups, a: Sheets, b: Sheets) -> Turned:
+    sums = groups.moments(a.residual, b.residual)
     r, error = jackknife(pooled_correlation, sums)
     error = np.fmax(error, 1 / np.sqrt(np.isfinite(a.residual + b.residual).sum()))
     y, y_against = _slopes_agree(a, b, 1)
@@ -169,16 +173,15 @@ def doubled(table: Table) -> list[Fault]:
     """
     if not table.has_prior or table.sets < 3:
         return []
-    groups = table.groups
-    levels = np.stack([groups.median(v - table.values[:, -1]) for v in table.values.T], axis=1)
+    level = levels(table.groups, table.values - table.values[:, -1:])
 
     def strength(k, j):
         if j >= table.sets:
             return np.nan
-        both = np.isfinite(levels[:, k] + levels[:, j])
+        both = np.isfinite(level[:, k] + level[:, j])
         if both.sum() < LEVELS:
             return np.nan
-        own, other = (v - np.median(v) for v in (levels[both, k], levels[both, j]))
+        own, other = (v - np.median(v) for v in (level[both, k], level[both, j]))
         sums = np.stack([own * own, other * other, own * other], axis=1)
         of_k, of_j, product = sums.sum(axis=0)
         if not min(of_j, of_k, product) > 0:

@@ -9,7 +9,7 @@ import scipy.stats
 from parfocal.agreement import spread_of
 from parfocal.faults.blame import blame
 from parfocal.faults.record import Fault, fault_of, percent
-from parfocal.faults.table import LEAST_ROWS, Table
+from parfocal.faults.table import LEAST_ROWS, Table, levels
 from parfocal.grouped import MAD_TO_SD, Groups
 
 SIGMAS = 5.0  # standard errors that a fault must be above
@@ -24,8 +24,8 @@ QUARTILES = 1.35  # standard deviations between those of a Gaussian
 STEP = 0.05  # core widths, of histograms
 SMOOTH = 5  # steps, over which a density is taken
 WINDOW = 11  # steps, in which a mode and the dip before it are counted
-DIP = 4.0  # standard errors that a mode must stand out of the dip
-REACH = 14.0  # core widths
+DIP = 3.5  # standard errors that a mode must stand out of the dip
+REACH = 60.0  # core widths; what lies beyond is no offset but nonsense
 TOWARDS = 0.4  # of its distance that the mean of what is near comes closer to the mode, about
 CLEARLY = 3.0  # times more that one of two sets must be off than the other
 WHOLE = 0.7  # of the shifted rows, that are in micrographs which are shifted as a whole
@@ -48,11 +48,11 @@ class Part(NamedTuple):
 def shifted(table: Table) -> tuple[list[Fault], Table]:
     """Sets shifted as a whole; and the table with these moved back."""
     groups, values = table.groups, table.values
-    levels = _levels(table)
+    level = levels(groups, values)
     spread = [spread_of(groups.centred(values[:, k], robust=True)) for k in range(table.columns)]
 
     def difference(k, j):
-        both = levels[:, k] - levels[:, j]
+        both = level[:, k] - level[:, j]
         return both[np.isfinite(both)]
 
     def error(k, j):
@@ -135,13 +135,8 @@ def _bound(groups: Groups, change: np.ndarray) -> int:
     inside = int(counts[round(0.9 * peak) : peak - 1].sum())
     micrographs = len(np.unique(groups.index[known][np.abs(size - peak) <= 1]))
     spread_out = micrographs >= min(len(groups), 3 + len(groups) // 10)
-    enough = at > SPIKE * n and from_here[peak + 2] < BEYOND * n and at > 2 * inside
+    enough = SPIKE * n < at < n / 2 and from_here[peak + 2] < BEYOND * n and at > 2 * inside
     return peak if enough and spread_out else 0
-
-
-def _levels(table: Table) -> np.ndarray:
-    """(m, C) Å, medians of the micrographs."""
-    return np.stack([table.groups.median(v) for v in table.values.T], axis=1)
 
 
 def shifted_parts(table: Table) -> list[Fault]:
@@ -151,15 +146,15 @@ def shifted_parts(table: Table) -> list[Fault]:
     """
     if table.sets == 1:
         return []
-    parts, levels, sample = {}, _levels(table), table.sample()
-    few, groups = table.values[sample], table.groups.take(sample)
+    groups, few = table.taken(table.sample())
+    parts, level = {}, levels(groups, few)
 
     def strength(k, j):
         both = few[:, k] - few[:, j]
         rows = np.isfinite(both)
         if rows.sum() < LEAST_ROWS:
             return np.nan
-        between = levels[:, k] - levels[:, j]
+        between = level[:, k] - level[:, j]
         scatter = max(spread_of(between - np.nanmedian(between)), LEVEL)
         count = groups.count(both)
         part = part_at_an_offset(both[rows], scatter * np.sqrt(np.sum(count**2)) / count.sum())
@@ -253,7 +248,7 @@ def part_at_an_offset(difference: np.ndarray, centre_error: float) -> Part | Non
     after = sign * tail[top:] / size
     half, most, least = (_falls_below(after, level) for level in (0.5, 0.75, 0.25))
     offset = (top + half) * STEP
-    near = offset < max(LEAST_OFFSET, FARTHEST_LEVEL / width)
+    near = offset < max(LEAST_OFFSET, FARTHEST_LEVEL / width) or top + least >= bins
     if near or (least - most) * STEP > QUARTILES * WIDEST:
         return None
     u = top * STEP
@@ -273,6 +268,7 @@ def part_at_an_offset(difference: np.ndarray, centre_error: float) -> Part | Non
 def _second_mode(counts: np.ndarray, at: int) -> bool:
     """Whether there is more at step `at` than somewhere between there and the middle."""
     near = np.convolve(counts, np.ones(WINDOW), mode="same")
+    at = min(at, len(near) - 1)
     before, here = near[: at + 1].min(), near[at : at + WINDOW].max()
     return bool(here - before > DIP * np.sqrt(here + before + 1))
 

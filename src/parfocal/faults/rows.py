@@ -95,7 +95,7 @@ def orders(table: Table, k: int, *, by_name: bool) -> Iterator[tuple[str, np.nda
             )
     known = np.where(row >= 0, row, size)
     for by, what in ((1, "below"), (-1, "above")):
-        yield f"the particle one row {what}", at(known + by)
+        yield f"the particles one row {what}", at(known + by)
     yield "the opposite order", at(np.where(row >= 0, row.max() - row, size))
     if by_name:
         names = joined.base.particle_id

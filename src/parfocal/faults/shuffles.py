@@ -9,7 +9,7 @@ from parfocal.agreement import pooled_correlation, spread_of
 from parfocal.faults.blame import blame
 from parfocal.faults.record import Fault, fault_of, percent
 from parfocal.faults.rows import orders
-from parfocal.faults.table import LEAST_ROWS, Table, row_median
+from parfocal.faults.table import LEAST_ROWS, Table, levels, residuals, row_median
 from parfocal.grouped import MAD_TO_SD, Groups, jackknife
 
 SIGMAS = 5.0  # standard errors that a fault must be above
@@ -20,10 +20,11 @@ SLOPE = 0.5  # of shuffled values against the right ones it is 0, of failed fits
 INSIDE = 0.8  # of the far rows, that must have values as others have
 LEAST_FAR = 20  # rows
 LEAST_SHARE = 0.01  # of the rows
-BETTER = 0.5  # of the misfit is left at most, where values are in their right order
+BETTER = 0.5  # of what misfits is left at most, where values are in their right order
 AGREED = 0.5  # correlation of the others, above which a set that has none of it is shuffled
 NOTHING = 0.2  # of the others' correlation: no more than chance and rounding
 ALIKE = (0.5, 1.5)  # spreads, over the others', of a set that holds the same values
+RE_SORTED = "rows re-sorted"
 PASTED = "A column was pasted from a file in another order"
 MEND = "join values by particle name, never by row, and write them again"
 
@@ -105,15 +106,14 @@ def _random_pairs_beyond(values: np.ndarray, beyond: float) -> float:
 
 def shuffled(table: Table) -> tuple[list[Fault], Table]:
     """Sets with values of other micrographs' rows; and the table without these values."""
-    rows, values = table.sample(), table.values
-    few = values[rows]
-    levels = np.stack([table.groups.median(v) for v in values.T], axis=1)
+    groups, few = table.taken(table.sample())
+    values, level = table.values, levels(groups, few)
     found: dict[tuple[int, int], Mixed] = {}
 
     def strength(k, j):
         if not np.isfinite(few[:, k] + few[:, j]).any():
             return np.nan
-        own = levels[:, [k, j]]
+        own = level[:, [k, j]]
         seen = mixed(few[:, k], few[:, j], np.nanmin(own), np.nanmax(own))
         if seen is None:
             return 0.0
@@ -131,38 +131,44 @@ def shuffled(table: Table) -> tuple[list[Fault], Table]:
             right = values[:, -1]
         else:
             right = row_median(np.delete(values, k, axis=1))
-        faults.append(_of_mixed(table, columns, seen, right))
+        fault = _of_mixed(table, columns, seen, right)
+        faults.append(fault)
         wrong = np.abs(values[:, k] - right) > seen.beyond
-        out = out.without(columns, slice(None) if seen.share > 0.5 else wrong)
+        most = seen.share > 0.5 or fault.kind == RE_SORTED
+        out = out.without(columns, slice(None) if most else wrong)
     return faults, out
 
 
 def _of_mixed(table: Table, columns, seen: Mixed, right: np.ndarray) -> Fault:
     k = columns[0]
-    count = round(seen.share * int(np.isfinite(table.values[:, k]).sum()))
+    total = int(np.isfinite(table.values[:, k]).sum())
     name, whose = table.name(columns), "its" if len(columns) == 1 else "the"
     for one in columns:
         if len(columns) > 1:
             right = table.values[:, columns[1] if one == k else k]
-        before = _misfit(table.values[:, one], right)
+        limit = seen.beyond or seen.typical / 2
+        before = _far(table.values[:, one], right, limit)
         for order, values in orders(table, one, by_name=True):
-            after = _misfit(values, right)
+            after = _far(values, right, limit)
             if after < BETTER * before:
-                text = f"the values of {table.names[one]} fit {order}: the median misfit is then "
-                text += f"{after:.0f} Å, by key it is {before:.0f} Å. {PASTED}"
-                return fault_of(name, "rows re-sorted", count, text, MEND)
+                text = (
+                    f"the values of {table.names[one]} fit {order}: {percent(after)} of them are "
+                )
+                text += f"then {limit:.0f} Å off or more, by key {percent(before)}. {PASTED}"
+                return fault_of(name, RE_SORTED, total, text, MEND)
     text = f"{percent(seen.share)} ± {100 * seen.error:.1f} % of {whose} values are as usual, but "
     text += f"belong to other particles: they lie {seen.typical:.0f} Å (median) from "
     text += f"{table.against(columns)} and do not rise with them"
     if len(columns) > 1:
         text += "; nothing tells which of the two it is"
-    return fault_of(name, "shuffled", count, text, MEND)
+    return fault_of(name, "shuffled", round(seen.share * total), text, MEND)
 
 
-def _misfit(values: np.ndarray, right: np.ndarray) -> float:
-    away = values - right
-    away = away[np.isfinite(away)]
-    return float(np.median(np.abs(away))) if len(away) >= LEAST_ROWS else np.inf
+def _far(values: np.ndarray, right: np.ndarray, limit: float) -> float:
+    """Share of values that are farther from what is right than `limit` [Å]."""
+    away = np.abs(values - right)
+    known = np.isfinite(away)
+    return float(np.mean(away[known] > limit)) if known.sum() >= LEAST_ROWS else 1.0
 
 
 def shuffled_within(table: Table) -> tuple[list[Fault], Table]:
@@ -171,14 +177,14 @@ def shuffled_within(table: Table) -> tuple[list[Fault], Table]:
     They are where values in another order agree with the other sets and by key do not; and where the
     others agree and the set does with none. A part of the rows cannot be told from fits that failed.
     """
-    residuals = table.residuals()[table.sample()]
-    groups = table.groups.take(table.sample())
+    groups, few = table.taken(table.sample())
+    heights = residuals(groups, few[:, : table.sets])
     faults, silent = [], np.zeros(table.sets, dtype=bool)
-    for columns, text in _in_another_order(table, residuals):
+    for columns, text in _in_another_order(table, heights):
         silent[list(columns)] = True
-        faults.append(_within(table, columns, "rows re-sorted", text))
-    residuals[:, silent] = np.nan
-    for k, text in _without_agreement(residuals, groups):
+        faults.append(_within(table, columns, RE_SORTED, text))
+    heights[:, silent] = np.nan
+    for k, text in _without_agreement(heights, groups):
         silent[k] = True
         faults.append(_within(table, (k,), "shuffled", text))
     return faults, table.without(np.flatnonzero(silent))
@@ -224,23 +230,21 @@ def _fits(groups: Groups, there, here, right) -> tuple[float, float]:
     return (float(fits), float(as_it_is)) if better else (0.0, 0.0)
 
 
-def _without_agreement(residuals: np.ndarray, groups) -> Iterator[tuple[int, str]]:
+def _without_agreement(heights: np.ndarray, groups) -> Iterator[tuple[int, str]]:
     """(set, text) of sets that agree with none, where all others agree well."""
-    sets = residuals.shape[1]
-    live = [k for k in range(sets) if np.isfinite(residuals[:, k]).sum() >= LEAST_ROWS]
+    sets = heights.shape[1]
+    live = [k for k in range(sets) if np.isfinite(heights[:, k]).sum() >= LEAST_ROWS]
     if len(live) < 3:
         return
     value, error = np.full((sets, sets), np.nan), np.zeros((sets, sets))
     for k in live:
         for j in live:
             if j < k:
-                r, e = jackknife(
-                    pooled_correlation, groups.moments(residuals[:, k], residuals[:, j])
-                )
-                least = 1 / np.sqrt(np.isfinite(residuals[:, k] + residuals[:, j]).sum() or 1)
+                r, e = jackknife(pooled_correlation, groups.moments(heights[:, k], heights[:, j]))
+                least = 1 / np.sqrt(np.isfinite(heights[:, k] + heights[:, j]).sum() or 1)
                 value[k, j] = value[j, k] = r
                 error[k, j] = error[j, k] = np.fmax(e, least)
-    spread = np.array([spread_of(r) for r in residuals.T])
+    spread = np.array([spread_of(r) for r in heights.T])
     for k in live:
         rest = [j for j in live if j != k]
         agreed = np.median([value[i, j] for i in rest for j in rest if i < j])

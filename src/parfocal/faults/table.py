@@ -61,10 +61,14 @@ class Table:
             values[rows, k] = np.nan
         return self.with_values(values)
 
-    def sample(self) -> np.ndarray:
-        """(at most SAMPLE,) rows, evenly spread."""
+    def sample(self, most: int = SAMPLE) -> np.ndarray:
+        """(at most `most`,) rows, evenly spread."""
         n = len(self)
-        return np.arange(n) if n <= SAMPLE else np.linspace(0, n - 1, SAMPLE).astype(np.intp)
+        return np.arange(n) if n <= most else np.linspace(0, n - 1, most).astype(np.intp)
+
+    def taken(self, rows: np.ndarray) -> tuple[Groups, np.ndarray]:
+        """(micrographs, values) of these rows."""
+        return self.groups.take(rows), self.values[rows]
 
     def pairs(self, statistic: Callable[[int, int], float], *, directed: bool = False):
         """(C, C) of `statistic` of two columns; nan on the diagonal and between two that are trusted."""
@@ -78,22 +82,21 @@ class Table:
                     found[j, k] = found[k, j]
         return found
 
-    def residuals(self) -> np.ndarray:
-        """(n, K) Å from the micrograph's median, cut at CLIP robust standard deviations of all."""
-        out = np.full((len(self), self.sets), np.nan)
-        for k in range(self.sets):
-            if np.isfinite(self.values[:, k]).sum() >= LEAST_ROWS:
-                residual = self.groups.centred(self.values[:, k], robust=True)
-                limit = CLIP * spread_of(residual)
-                out[:, k] = np.clip(residual, -limit, limit)
-        return out
 
-    def reference(self, k: int) -> np.ndarray:
-        """(n,) Å, the prior; without one the median of the other sets."""
-        if self.has_prior and k != self.columns - 1:
-            return self.values[:, -1]
-        others = np.delete(self.values[:, : self.sets], k, axis=1)
-        return row_median(others) if others.shape[1] else np.full(len(self), np.nan)
+def residuals(groups: Groups, values: np.ndarray) -> np.ndarray:
+    """(n, C) Å from the micrograph's median, cut at CLIP robust standard deviations of all."""
+    out = np.full(values.shape, np.nan)
+    for k, column in enumerate(values.T):
+        if np.isfinite(column).sum() >= LEAST_ROWS:
+            residual = groups.centred(column, robust=True)
+            limit = CLIP * spread_of(residual)
+            out[:, k] = np.clip(residual, -limit, limit)
+    return out
+
+
+def levels(groups: Groups, values: np.ndarray) -> np.ndarray:
+    """(m, C) Å, medians of the micrographs."""
+    return np.stack([groups.median(column) for column in values.T], axis=1)
 
 
 def table_of(joined: Joined) -> Table:

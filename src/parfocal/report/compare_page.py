@@ -28,7 +28,7 @@ from parfocal.report.sections import (
 from parfocal.report.set_figures import Panel, in_space_figure, panels_figure, scatter_matrix
 from parfocal.set_runs import CompareRun
 
-MOST_MICROGRAPHS = 30  # that can be chosen
+MOST_MICROGRAPHS = 12  # that can be chosen: each takes plotly half a second to build
 
 
 def compare_page(run: CompareRun) -> str:
