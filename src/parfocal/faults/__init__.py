@@ -16,14 +16,19 @@ __all__ = ["Fault", "find_faults"]
 def find_faults(joined: Joined) -> tuple[Fault, ...]:
     """What is wrong with the sets, worst first; empty if nothing is.
 
-    Each is told by a statistic that is more than five standard errors from what healthy sets give.
-    Sets are held against each other in pairs and against the prior, which is trusted: who disagrees
-    with most is named; both are where nothing tells which. What was found is mended, or left out,
-    before the next is looked for.
+    Offsets, shuffles and signs are told by statistics five standard errors or more from what healthy
+    sets give, directions of astigmatism by four of those of chance, the rest by counts. Sets are held
+    against each other in pairs and against the prior, which is trusted: who disagrees with most is
+    named; both are where nothing tells which. What was found is mended, or left out, before the next
+    is looked for.
 
-    Not seen: rows shuffled within micrographs, or changes doubled, where the sets agree little or the
-    prior hardly errs; a fault that most sets have; less than some 3 % of the rows, or offsets below 1.5
-    times the scatter of the difference; angles in a wrong unit that also have noise of their own.
+    Not seen: a fault that most sets have; rows shuffled within micrographs, where the others agree by
+    less than 0.5, or only a part of them; a shifted part below 3 % of the rows, below 150 Å, or below
+    1.2 times the scatter of the difference (up to about three times it may be skew errors, and is
+    only noted), or in a lone set, where it may be a second layer of the ice; a shuffle over micrographs
+    whose levels differ by little more than noise; a doubled change with less than three sets, less
+    than some hundred micrographs, or a prior that hardly errs; degrees for radians where the angles
+    also have noise of their own (noted as unlike the others'); values at a bound without a prior.
     """
     table = table_of(joined)
     faults = missing_rows(table) + other_orders(table)

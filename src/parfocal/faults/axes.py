@@ -13,6 +13,8 @@ from parfocal.grouped import Groups
 SIGMAS = 4.0  # standard errors of chance, that another reading must be above
 BETTER = 0.3  # cosine similarity, by which it must be better as well
 FITS = 0.5  # and what it must reach
+SEVERAL = 3  # micrographs
+MOST = 0.9  # of the vectors
 COPIED = 0.02  # of the size, within which vectors are the same, however few
 LEAST_ASTIGMATISM = 1.0  # Å; below there is no direction
 LONGEST = 1.0  # medians, at which vectors are cut: a few long ones must not decide
@@ -151,17 +153,18 @@ def _reading(groups: Groups, vector, forms) -> Reading | None:
     as_it_is = float(_similar(sums.sum(axis=0)))
     best, copied = Reading(UNLIKE, 0.0, as_it_is), False
     for kind, turned in _readings(vector, forms):
-        fits, same = (
-            float(_similar(_sums(groups, vector, turned).sum(axis=0))),
-            _copied(vector, turned),
-        )
+        fits = float(_similar(_sums(groups, vector, turned).sum(axis=0)))
+        same = fits > 1 - COPIED and _copied(vector, turned)
         if (same, fits) > (copied, best.fits + 1e-6):
             best, copied = Reading(kind, fits, as_it_is), same
     # by chance vectors of random directions give a similarity of 0, with this standard error
     length = np.sqrt(sums[:, 0] * sums[:, 1])
     chance = float(np.sqrt(np.sum(length**2) / 2 / np.prod(sums[:, :2].sum(axis=0))))
     better = best.fits > max(FITS, SIGMAS * chance) and best.fits - as_it_is > BETTER
-    if copied or better:
+    several = (
+        np.sum(sums[:, 0] > 0) >= SEVERAL
+    )  # directions; fewer are mirrored or turned by chance
+    if better or (copied and (several or as_it_is < -FITS)):
         lost = best.kind == FROM_RADIANS and _no_angle(vector, forms)
         return best._replace(kind=LOST) if lost else best
     if as_it_is + SIGMAS * chance < FITS:
@@ -179,8 +182,9 @@ def _readings(vector, forms) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _copied(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether the vectors are the same but for rounding."""
-    return bool(np.nanmedian(np.abs(a - b)) < COPIED * np.nanmedian(np.abs(a)))
+    """Whether nearly all vectors are the same but for rounding."""
+    apart, size = np.abs(a - b), np.nanmedian(np.abs(a))
+    return bool(np.nanquantile(apart, MOST) < COPIED * size)
 
 
 def _from_axis(angle: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from parfocal.grouped import MAD_TO_SD, Groups
 
 SIGMAS = 5.0  # standard errors that a fault must be above
 LEAST_SHIFT = 20.0  # Å; methods differ by less for good reasons
+FEW = 5  # micrographs
 LEVEL = 40.0  # Å, by which two methods' levels of a micrograph usually differ
 MEDIAN_LOSS = 1.2533  # standard error of a median over that of a mean
 LEAST_SHARE = 0.03  # of the rows that are shifted
@@ -68,6 +69,8 @@ def shifted(table: Table) -> tuple[list[Fault], Table]:
     def strength(k, j):
         if np.isfinite(values[:, k] + values[:, j]).sum() < LEAST_ROWS:
             return np.nan
+        if j >= table.sets and len(difference(k, j)) < FEW:
+            return 0.0  # a prior may be wrong by as much in a few micrographs
         size = abs(np.median(difference(k, j)))
         return size if size > max(LEAST_SHIFT, SIGMAS * error(k, j)) else 0.0
 

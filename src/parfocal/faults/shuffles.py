@@ -54,8 +54,8 @@ def mixed(x: np.ndarray, y: np.ndarray, low: float, high: float) -> Mixed | None
     away = x - y
     away = np.abs(away - np.median(away))
     core = float(np.quantile(away, CORE)) / 0.2533  # Gaussian: 20 % lie within 0.2533 sd
-    beyond = FAR * core
     spread = MAD_TO_SD * float(np.median(np.abs(y - np.median(y))))
+    beyond = max(FAR * core, spread / 2)  # random pairs mostly are, failed fits mostly are not
     far = away > beyond
     if spread > LEAST_SPREAD and beyond > spread:
         beyond = spread if spread > beyond / 2 else 0.0  # the core is wider, the more are shuffled
