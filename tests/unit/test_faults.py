@@ -1,7 +1,8 @@
 """Faults put into sets of defoci are each named, as the first of their set; healthy sets have none."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +30,7 @@ class Case(NamedTuple):
     severity: str = "fault"
     pair: bool = False  # of two sets either may be it, even where the input is known
     least: int = 1  # sets that it takes
-    scene: dict = {}  # noqa: RUF012 - never changed
+    scene: Mapping = MappingProxyType({})
     noise: tuple[float, float] = (60.0, 120.0)  # Å, with an even number of sets and an odd one
 
 

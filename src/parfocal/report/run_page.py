@@ -101,15 +101,18 @@ def _examples(particles: Particles, evidence: Evidence, result: MethodResult):
     return tuple(_example(label, row, particles, evidence, result) for label, row in places.items())
 
 
-def _example(label, row, particles, evidence, result):
-    estimates = result.estimates
-    for rows, spectra, model in evidence.batches():  # noqa: B007 - used after the break
+def _spectra_of(row, evidence: Evidence):
+    """((1, 3, bins, 8) spectra of the particle in `row`, its noise model)."""
+    for rows, spectra, model in evidence.batches():
         place = np.flatnonzero(rows == row)
         if len(place):
-            break
-    else:
-        raise LookupError(f"particle in row {row} is in no chunk")
-    sums = spectra.sums[place]
+            return spectra.sums[place], model
+    raise LookupError(f"particle in row {row} is in no chunk")
+
+
+def _example(label, row, particles, evidence, result):
+    estimates = result.estimates
+    sums, model = _spectra_of(row, evidence)
     change = np.linspace(-evidence.change_max, evidence.change_max, FINE)
     curve = scaled_curves(sums.sum(axis=1), particles.defocus[[row]], model, change)
     folds = (curve.of(sums[:, fold]).on_grid()[0] for fold in (Fold.FIRST, Fold.SECOND))
