@@ -223,7 +223,7 @@ def _stability(g: Gallery) -> dict:
         found[name] = {
             "r_again": _two(again.agreement.pooled),
             "again": _two(again.implied_error),
-            "r_half": _two(half.agreement.pooled),
+            "r_half": _two(half.pooled),
             "half": _two(np.divide(half.implied_error, np.sqrt(2))),  # of the whole dose
             "folds": _two(folds),
             "true": _two(sd_within(groups, first.defocus - truth)),

@@ -9,6 +9,7 @@ import numpy as np
 
 from parfocal.against_global import GLOBAL, AgainstGlobal, against_global, prior_varies
 from parfocal.agreement import Average, Column, Measured, PairAgreement, agree, columns_of
+from parfocal.chunks import one_by_one
 from parfocal.conventions import DEGREE
 from parfocal.expected import Expected, SetQuality, common_heights, expect, quality_of
 from parfocal.grouped import groups_of
@@ -96,24 +97,33 @@ def compare(
     progress: Callable[[int, int], None] | None = None,
     *,
     columns: tuple[Column, ...] | None = None,
+    run: Callable = one_by_one,
 ) -> Comparison:
     """Compare all sets with each other and with the prior. `progress`(done, all) counts pairs.
 
-    `columns` are those of `columns_of`, if they are there already.
+    `columns` are those of `columns_of`, if they are there already; `run` maps a function over sets and
+    pairs, as execution.threads does.
     """
     groups = groups_of(joined.base.micrograph)
     columns = columns_of(joined, groups) if columns is None else columns
     qualities = tuple(quality_of(groups, column) for column in columns)
     heights = common_heights(qualities)
-    planes = planes_of(joined, groups, columns)
+    planes = planes_of(joined, groups, columns, run)
     varies = prior_varies(groups, joined.prior)
-    pairs, expected = [], []
     every = list(combinations(columns, 2))
-    for done, (a, b) in enumerate(every):
+
+    def work(number):
+        a, b = every[number]
+        return agree(groups, a, b), expect(groups, a, b, heights)
+
+    found = {}
+    for number, result in run(work, range(len(every))):
         if progress:
-            progress(done, len(every))
-        pairs.append(agree(groups, a, b))
-        expected.append(expect(groups, a, b, heights))
+            progress(len(found), len(every))
+        found[number] = result
+    pairs, expected = (
+        zip(*(found[i] for i in range(len(every))), strict=True) if every else ((), ())
+    )
     return Comparison(
         names=joined.names,
         particles=len(joined),
@@ -123,8 +133,8 @@ def compare(
         joints=joined.joints,
         sets=qualities,
         heights=heights,
-        pairs=tuple(pairs),
-        expected=tuple(expected),
+        pairs=pairs,
+        expected=expected,
         globals=tuple(against_global(groups, joined.prior, column, varies) for column in columns),
         planes=planes,
         axes=tuple(axes_agree(a, b) for a, b in combinations(planes, 2)),

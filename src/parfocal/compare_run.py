@@ -15,6 +15,7 @@ from parfocal.agreement import Column, columns_of
 from parfocal.compare import Comparison, compare, plain
 from parfocal.conventions import DEGREE
 from parfocal.errors import InputError
+from parfocal.execution import threads
 from parfocal.faults import find_faults
 from parfocal.grouped import Groups, groups_of
 from parfocal.io import write_star
@@ -24,6 +25,8 @@ from parfocal.report.compare_page import compare_page
 from parfocal.set_inputs import Told, read_sets
 from parfocal.set_runs import CompareRun
 from parfocal.stability import fold_stability, repeat
+
+JOBS = 2  # threads: numpy's sorting and arithmetic are most of it, and need no GIL
 
 
 def run_compare(
@@ -54,11 +57,12 @@ def run_compare(
         progress=progress,
     )
     progress("comparing", 0, 1)
-    faults = find_faults(joined)
     groups = groups_of(joined.base.micrograph)
     columns = columns_of(joined, groups)
-    comparison = compare(joined, columns=columns)
-    folds, runs = _stability(groups, columns, repeats)
+    looks = (lambda: find_faults(joined), lambda: _stability(groups, columns, repeats))
+    told = dict(threads(JOBS)(lambda number: looks[number](), range(len(looks))))
+    faults, (folds, runs) = told[0], told[1]
+    comparison = compare(joined, columns=columns, run=threads(JOBS))
     run = CompareRun(
         out=out, joined=joined, comparison=comparison, faults=faults, folds=folds, repeats=runs
     )

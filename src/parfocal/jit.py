@@ -22,6 +22,7 @@ if "NUMBA_CACHE_DIR" not in os.environ:
     config.CACHE_DIR = str(folder)  # pyright: ignore[reportAttributeAccessIssue]
 
 kernel = numba.njit(nogil=True, fastmath=True, cache=True, error_model="numpy")
+exact = numba.njit(nogil=True, cache=True, error_model="numpy")  # for what must round as written
 inlined = numba.njit(nogil=True, fastmath=True, inline="always", error_model="numpy")
 
 BYTES = ir.IntType(8).as_pointer()

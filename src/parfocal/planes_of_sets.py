@@ -4,11 +4,13 @@ The fit is that of `ice.fit_plane`, robust and without error bars, so that all s
 alike; a loop over it would take minutes for a few sets of a thousand micrographs.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from parfocal.agreement import Column, Measured
+from parfocal.chunks import one_by_one
 from parfocal.conventions import plane_tilt
 from parfocal.grouped import MAD_TO_SD, Groups
 from parfocal.ice import AXIS_UNKNOWN, MIN_PARTICLES, MIN_WIDTH, TUKEY, PlaneFit
@@ -105,16 +107,23 @@ class AxisAgreement:
     pull: float  # 1.4826 times the median of that size over its error; below 1 on shared noise
 
 
-def planes_of(joined: Joined, groups: Groups, columns: tuple[Column, ...]) -> tuple[Planes, ...]:
-    """The planes of every set over its own coordinates; the base's where it has none."""
+def planes_of(
+    joined: Joined, groups: Groups, columns: tuple[Column, ...], run: Callable = one_by_one
+) -> tuple[Planes, ...]:
+    """The planes of every set over its own coordinates; the base's where it has none.
+
+    `run` maps a function over the sets.
+    """
     base = np.stack([joined.base.coordinate_x, joined.base.coordinate_y], axis=1)
-    planes = []
-    for k, column in enumerate(columns):
+
+    def work(k):
         own = joined.coordinate[:, k]
         has = np.isfinite(own).all(axis=1, keepdims=True)
         x, y = np.where(has, own, base).T
-        planes.append(fit_all(groups, x, y, column.defocus, column.name))
-    return tuple(planes)
+        return fit_all(groups, x, y, columns[k].defocus, columns[k].name)
+
+    found = dict(run(work, range(len(columns))))
+    return tuple(found[k] for k in range(len(columns)))
 
 
 def fit_all(groups: Groups, x, y, defocus, name: str = "") -> Planes:

@@ -1,6 +1,8 @@
 """Reading sets of defoci by name, one at a time, and joining them to what they have in common."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +13,7 @@ from parfocal.io.estimates import holds_estimates
 from parfocal.join import TOLERANCE, Joined, join
 from parfocal.particles import Particles
 
+AHEAD = 2  # files that are read at a time
 Told = Callable[[str, int, int], None]
 
 
@@ -33,8 +36,8 @@ def read_sets(
 
     `input_file` is what all sets began from: its particles are the base, its defocus the prior.
     Without it the first set is the base. `passthrough` and `tolerance` [Å] are as in
-    `read_defocus_set` and `join`. Each set is read when its turn comes, and only what is compared
-    stays in memory.
+    `read_defocus_set` and `join`. Two sets are read at a time, and only what is compared stays in
+    memory.
     """
     files = {name: Path(path) for name, path in files.items()}
     input_file = None if input_file is None else Path(input_file)
@@ -57,6 +60,16 @@ def read_sets(
 
 
 def _read(files, passthrough, progress: Told) -> Iterator[DefocusSet]:
-    for name, path in files.items():
-        progress(f"reading {name}", 0, 1)
-        yield read_defocus_set(path, name, passthrough)
+    """The sets in their order, two being read at a time: numbers are found without the GIL."""
+    with ThreadPoolExecutor(AHEAD) as pool:
+        waiting = deque(files.items())
+        under_way: deque[Future[DefocusSet]] = deque()
+        try:
+            while waiting or under_way:
+                while waiting and len(under_way) < AHEAD:
+                    name, path = waiting.popleft()
+                    progress(f"reading {name}", 0, 1)
+                    under_way.append(pool.submit(read_defocus_set, path, name, passthrough))
+                yield under_way.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)

@@ -16,7 +16,8 @@ from parfocal.agreement import (
     Measured,
     PairAgreement,
     agree,
-    bare_column,
+    measured,
+    pooled_correlation,
     rms,
     sd_within,
 )
@@ -38,6 +39,11 @@ class Repeat:
     pull: Measured  # sd of the difference over what the error bars claim of it: 1 if these are
     # right and the runs share no noise, below 1 as far as they share it
 
+    @property
+    def pooled(self) -> Measured:
+        """Correlation of the runs within micrographs."""
+        return self.agreement.pooled
+
 
 @dataclass(frozen=True, kw_only=True)
 class FoldStability:
@@ -48,7 +54,8 @@ class FoldStability:
     small where the values are drawn to a prior, which `posterior` tells of.
     """
 
-    agreement: PairAgreement  # of the second fold and the first
+    particles: int
+    pooled: Measured  # correlation of the folds within micrographs
     implied_error: Measured  # Å, of the whole estimate, by the standard deviation of the difference
     claimed_error: float  # Å, root mean square of the error bars; nan without
     pull: Measured  # that over the error bars
@@ -76,11 +83,12 @@ def fold_stability(groups: Groups, column: Column) -> FoldStability:
     folds = column.folds.T
     both = np.isfinite(column.defocus) & np.isfinite(folds).all(axis=0)
     _enough(both, f"particles with folds that {column.name} trusts")
-    halves = [bare_column(groups, f"{column.name}, fold {f + 1}", folds[f]) for f in (0, 1)]
+    halves = [groups.centred(np.where(both, fold, np.nan)) for fold in folds]
     apart = np.where(both, folds[1] - folds[0], np.nan) * np.sqrt(FOLD_SHARE / 2)
     sd, pull = _against(groups, apart, column.error)
     return FoldStability(
-        agreement=agree(groups, *halves),
+        particles=int(both.sum()),
+        pooled=measured(pooled_correlation, groups.moments(*halves)),
         implied_error=sd,
         claimed_error=rms(np.where(both, column.error, np.nan)),
         pull=pull,

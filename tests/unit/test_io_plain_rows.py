@@ -18,7 +18,10 @@ TEXT = HEAD + TAGS + ROWS
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    return tmp_path_factory.mktemp("plain") / "file.star"
+    path = tmp_path_factory.mktemp("plain") / "file.star"
+    for text in (TEXT, HEAD + b"_x\n1\n"):  # compiles, which a limit of time must not see
+        assert_same_both_ways(path, text)
+    return path
 
 
 def read(table, name):

@@ -17,8 +17,8 @@ FACADE = ("__init__.py", "__main__.py")  # the public names, each imported when 
 
 # The order in which data travel. A module imports from those before it, and from its own package.
 ORDER = (  # noqa: SIM905 - it is read as one line
-    "conventions errors optics limits particles losses estimates defocus_set io matching join "
-    "jit projection template fsc reference grid spectra insertion inversion symmetry "
+    "conventions errors jit optics limits particles losses estimates defocus_set io matching join "
+    "projection template fsc reference grid spectra insertion inversion symmetry "
     "astigmatism likelihood calibration curves folds chunks leave_one_out "
     "reconstruct evidence "
     "ice layer learning ladder verdict estimators micrographs "

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from parfocal.agreement import Column, columns_of
+from parfocal.agreement import Column, agree, bare_column, columns_of
 from parfocal.defocus_set import FOLD_SHARE
 from parfocal.errors import InputError
 from parfocal.grouped import groups_of
@@ -68,13 +68,15 @@ def test_a_repeat_on_other_images_sees_the_whole_error():
 
 
 def test_folds_see_the_whole_error_of_one_run():
-    found = fold_stability(GROUPS, runs()[0])
+    run = runs()[0]
+    found = fold_stability(GROUPS, run)
+    halves = [bare_column(GROUPS, str(fold), values) for fold, values in enumerate(run.folds.T)]
     assert abs(found.implied_error.value - TRUE_ERROR) < 4 * found.implied_error.error
     assert found.claimed_error == pytest.approx(TRUE_ERROR, rel=0.03)
     assert abs(found.pull.value - 1) < 4 * found.pull.error
     expected = HEIGHTS**2 / (HEIGHTS**2 + TRUE_ERROR**2 / FOLD_SHARE)
-    assert abs(found.agreement.pooled.value - expected) < 4 * found.agreement.pooled.error
-    assert found.agreement.names == ("run 1, fold 1", "run 1, fold 2")
+    assert abs(found.pooled.value - expected) < 4 * found.pooled.error
+    assert found.pooled == agree(GROUPS, *halves).pooled
     assert not found.posterior
 
 
@@ -108,7 +110,7 @@ def test_particles_that_are_not_trusted_do_not_count():
     ok = np.arange(N) % 3 > 0
     first, second = runs(ok=ok)
     assert repeat(GROUPS, first, second).agreement.particles == ok.sum()
-    assert fold_stability(GROUPS, first).agreement.particles == ok.sum()
+    assert fold_stability(GROUPS, first).particles == ok.sum()
 
 
 def test_folds_of_a_posterior_are_marked():

@@ -10,20 +10,29 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PIECE = 1 << 19  # bytes looked at in one go
-ROWS = 1 << 14  # tokens turned into numbers in one go: what a cache holds
+from parfocal.jit import exact
+
+PIECE = 1 << 22  # bytes looked at in one go
+ROWS = 1 << 14  # tokens turned into words in one go: what a cache holds
 LONGEST = 255  # characters of a token
-EXACT = 14  # digits that a float64 surely holds, with a place more for the point
+EXACT = 15  # digits of a whole number that a float64 surely holds
 _NOTE = rb"(?:#[ -~\t\r]*+)?\n"
 HEAD = re.compile(
     rb"\nloop_[ \t\r]*+" + _NOTE + rb"(?:[ \t\r]*+(?:_[!-~]++[ \t\r]*+)?" + _NOTE + rb")++"
 )
 TAG = re.compile(rb"^[ \t\r]*_(\S+)", re.MULTILINE)
-BYTES = np.arange(256)
-NOT_PLAIN = np.isin(BYTES, list(b"#_$'\";[]"))  # as first letters of a token
-MAY_BE_RESERVED = np.isin(BYTES, list(b"dDsSlLgG"))
-RESERVED = re.compile(rb"(?i:data_|save_|loop_|stop_|global_)")
-ZERO, POINT, PLUS, MINUS, UNDERSCORE = b"0.+-_"
+POWERS = 10.0 ** np.arange(EXACT + 1)  # each exact
+WITHIN, GAP, NOT_FIRST, MAY_BE_RESERVED, FOREIGN = range(5)  # what a byte may do in a token
+KIND = np.full(256, FOREIGN, dtype=np.uint8)
+KIND[ord("!") : ord("~") + 1] = WITHIN
+KIND[list(b" \n\t\r")] = GAP
+KIND[list(b"#_$'\";[]")] = NOT_FIRST
+KIND[list(b"dDsSlLgG")] = MAY_BE_RESERVED
+RESERVED = tuple(
+    np.frombuffer(w, np.uint8) for w in (b"data_", b"save_", b"loop_", b"stop_", b"global_")
+)
+ZERO, POINT, PLUS, MINUS, NEWLINE = b"0.+-\n"
+CASE = 32  # between a capital and its small letter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,24 +50,22 @@ class PlainColumn:
         return iter(self.tokens())
 
     def tokens(self) -> list[str]:
-        """(n,) the words."""
-        found: list[str] = []
-        for at in range(0, len(self), ROWS):
-            start = self.start[at : at + ROWS].astype(np.int64)
-            end = start + self.length[at : at + ROWS]
-            first, last = int(start[0]), int(end[-1])
-            text = self.text[first:last].decode()
-            places = zip((start - first).tolist(), (end - first).tolist(), strict=True)
-            found += [text[a:b] for a, b in places]
-        return found
+        """(n,) the words; one that is as the one before is the same object."""
+        letters, found = np.frombuffer(self.text, np.uint8), []
+        new = np.flatnonzero(_differs(letters, self.start, self.length))
+        for at in range(0, len(new), ROWS):
+            rows = new[at : at + ROWS]
+            words = _joined(letters, self.start[rows], self.length[rows])
+            found += words[:-1].tobytes().decode().split("\n")
+        if len(new) == len(self):
+            return found
+        times = np.diff(np.append(new, len(self)))
+        return np.repeat(np.array(found, dtype=object), times).tolist()
 
     def numbers(self) -> np.ndarray:
         """(n,) float64, each the nearest to its token. ValueError if one is not a number."""
-        values, odd = np.empty(len(self)), np.empty(len(self), dtype=bool)
         letters = np.frombuffer(self.text, np.uint8)
-        for at in range(0, len(self), ROWS):
-            here = slice(at, at + ROWS)
-            values[here], odd[here] = _decimals(letters, self.start[here], self.length[here])
+        values, odd = _decimals(letters, self.start, self.length)
         for row in np.flatnonzero(odd).tolist():
             at = int(self.start[row])
             values[row] = float(self.text[at : at + int(self.length[row])])
@@ -80,13 +87,15 @@ def last_loop(text: bytes) -> tuple[bytes, dict[str, PlainColumn]] | None:
 def _columns(text: bytes, begin: int, width: int) -> list[PlainColumn] | None:
     """The columns of rows of `width` values, which are all of `text` from `begin`; None if not."""
     place = np.uint32 if len(text) < 2**32 else np.uint64
-    starts, lengths, at = [], [], begin
+    letters, starts, lengths, at = np.frombuffer(text, np.uint8), [], [], begin
     while at < len(text):
         end = text.find(b"\n", at + PIECE) + 1 or len(text)
-        if (found := _tokens(text[at:end])) is None:
+        start = np.empty((end - at) // 2 + 1, dtype=place)
+        length = np.empty(len(start), dtype=np.uint8)
+        if (count := _tokens(letters, at, end, start, length)) < 0:
             return None
-        starts.append((found[0] + at).astype(place))
-        lengths.append(found[1])
+        starts.append(start[:count].copy())
+        lengths.append(length[:count].copy())
         at = end
     if not starts or not width:
         return None
@@ -98,48 +107,101 @@ def _columns(text: bytes, begin: int, width: int) -> list[PlainColumn] | None:
     ]
 
 
-def _tokens(piece: bytes) -> tuple[np.ndarray, np.ndarray] | None:
-    """Where the tokens of `piece` begin, and their lengths; None if it is not plain."""
-    letters = np.frombuffer(b"\n" + piece + b"\n", np.uint8)
-    gap = letters <= ord(" ")
-    edge = np.flatnonzero(gap[1:] != gap[:-1])
-    start, end = edge[::2], edge[1::2]
-    length, first = end - start, letters[start + 1]
-    spaces = sum(np.count_nonzero(letters == space) for space in b" \n\t\r")
-    if np.count_nonzero(gap) > spaces or not piece.isascii() or b"\x7f" in piece:
-        return None
-    if NOT_PLAIN[first].any() or length.max(initial=0) > LONGEST:
-        return None
-    words = start[MAY_BE_RESERVED[first]]
-    after = [letters[np.minimum(words + far, len(piece))] == UNDERSCORE for far in (5, 7)]
-    words = words[after[0] | after[1]]
-    if any(RESERVED.match(piece, at) for at in words.tolist()):
-        return None
-    return start, length.astype(np.uint8)
+@exact
+def _tokens(letters, begin, end, start, length):
+    """Fill `start` and `length` with the tokens of letters[begin:end]; their number, -1 if not plain."""
+    count, at = 0, begin
+    while at < end:
+        kind = KIND[letters[at]]
+        if kind == GAP:
+            at += 1
+            continue
+        if kind in (NOT_FIRST, FOREIGN):
+            return -1
+        first = at
+        while at < end and KIND[letters[at]] != GAP:
+            if KIND[letters[at]] == FOREIGN:
+                return -1
+            at += 1
+        if at - first > LONGEST or (kind == MAY_BE_RESERVED and _reserved(letters[first:at])):
+            return -1
+        start[count], length[count] = first, at - first
+        count += 1
+    return count
 
 
-def _decimals(letters: np.ndarray, start, length) -> tuple[np.ndarray, np.ndarray]:
+@exact
+def _reserved(token):
+    """Whether a token begins as a word of the format, in letters of either case."""
+    for word in RESERVED:
+        alike = len(token) >= len(word)
+        for i in range(len(word) if alike else 0):
+            letter = token[i]
+            if ord("A") <= letter <= ord("Z"):
+                letter += np.uint8(CASE)
+            alike = alike and letter == word[i]
+        if alike:
+            return True
+    return False
+
+
+@exact
+def _differs(letters, start, length):
+    """(n,) whether a token is another than the one before it."""
+    differs = np.ones(len(start), dtype=np.bool_)
+    for i in range(1, len(start)):
+        if length[i] == length[i - 1]:
+            same, here, before = True, np.int64(start[i]), np.int64(start[i - 1])
+            for j in range(length[i]):
+                if letters[here + j] != letters[before + j]:
+                    same = False
+                    break
+            differs[i] = not same
+    return differs
+
+
+@exact
+def _joined(letters, start, length):
+    """The bytes of all tokens, a newline after each."""
+    total = len(start)
+    for size in length:
+        total += np.int64(size)
+    out, at = np.empty(total, dtype=np.uint8), 0
+    for i in range(len(start)):
+        first = np.int64(start[i])
+        for j in range(length[i]):
+            out[at + j] = letters[first + j]
+        at += np.int64(length[i]) + 1
+        out[at - 1] = NEWLINE
+    return out
+
+
+@exact
+def _decimals(letters, start, length):
     """Values of tokens such as -12.5, and a mask of those that are not written so.
 
     Exact: a whole number below 2^53, over a power of ten that a float64 holds.
     """
-    n, place = len(start), start.astype(np.int64) + length - 1
-    whole, right, scale = np.zeros((3, n))  # the digits as if the point were a 0; those right of it
-    points, digits = np.zeros((2, n), dtype=np.uint8)
-    for after in range(int(length.max(initial=0))):  # from the right
-        letter, inside = letters.take(place, mode="clip"), length > after
-        digit = letter - np.uint8(ZERO)  # of any other letter, 10 or more
-        counts, point = inside & (digit < 10), inside & (letter == POINT)
-        if point.any():
-            np.copyto(right, whole, where=point)
-            np.copyto(scale, 10.0**after, where=point)
-            points += point
-        whole += np.where(counts, digit, 0) * 10.0**after
-        digits += counts
-        place -= 1
-    sign = letters[start]
-    negative = sign == MINUS
-    known = digits + points + (negative | (sign == PLUS))
-    odd = (known != length) | (points > 1) | (digits == 0) | (digits > EXACT)
-    value = np.where(scale > 0, ((whole - right) / 10 + right) / np.maximum(scale, 1), whole)
-    return np.where(negative, -value, value), odd
+    n = len(start)
+    values, odd = np.empty(n), np.empty(n, dtype=np.bool_)
+    for i in range(n):
+        at = np.int64(start[i])
+        end, sign = at + np.int64(length[i]), letters[at]
+        if sign in (MINUS, PLUS):
+            at += 1
+        whole, digits, right, point, plain = 0, 0, 0, False, True
+        while at < end and plain:
+            letter = letters[at]
+            if ZERO <= letter <= ZERO + 9:
+                whole = whole * 10 + (np.int64(letter) - ZERO)
+                digits += 1
+                right += point
+                plain = digits <= EXACT
+            else:
+                plain = letter == POINT and not point
+                point = True
+            at += 1
+        odd[i] = not plain or digits == 0
+        value = 0.0 if odd[i] else whole / POWERS[right]
+        values[i] = -value if sign == MINUS else value
+    return values, odd

@@ -139,7 +139,7 @@ def _runs(run: CompareRun) -> list[Panel]:
     panels = []
     for one in run.repeats:
         i, j = (names.index(name) for name in one.agreement.names)
-        told = f"{one.agreement.pooled.value:.2f}"
+        told = f"{one.pooled.value:.2f}"
         panels.append(
             Panel(f"r = {told}", values[:, i], values[:, j], f"{names[i]} [Å]", f"{names[j]} [Å]")
         )
@@ -147,7 +147,7 @@ def _runs(run: CompareRun) -> list[Panel]:
     for name, one in run.folds.items() if not run.repeats else ():
         k = names.index(name)
         fold = np.where(joined.ok[:, k, None], joined.folds[:, k] - start[:, None], np.nan)
-        told = f"r = {one.agreement.pooled.value:.2f}"
+        told = f"r = {one.pooled.value:.2f}"
         axes = f"{name}, first fold [Å]", f"{name}, second fold [Å]"
         panels.append(Panel(told, fold[:, 0], fold[:, 1], *axes))
     return panels

@@ -188,8 +188,8 @@ def stability_table(folds: Mapping[str, FoldStability], repeats: Sequence[Repeat
             Column(
                 heading="correlation",
                 name="correlation",
-                values=[one.agreement.pooled.value for one in both],
-                errors=[one.agreement.pooled.error for one in both],
+                values=[one.pooled.value for one in both],
+                errors=[one.pooled.error for one in both],
                 digits=2,
             ),
             Column(
