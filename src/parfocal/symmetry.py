@@ -99,7 +99,8 @@ def symmetrise(sums: FourierSums, group: np.ndarray) -> None:
             _add_turned(sums.data[..., part], reps, radius, part == 1, turned)
             sums.data[..., part] = turned
     exact = on_grid(group)
-    if len(exact) > 1:
+    if len(exact) > 1:  # first those that tell soonest that a voxel is not the first of its orbit
+        exact = exact[np.lexsort((-exact[:, 0, 0], exact[:, 2, 2]))]
         _add_exact(sums.data, exact, (sums.k_max / sums.spacing + 2) ** 2)
 
 

@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 import scipy.fft
 
+from parfocal.conventions import DEGREE
+from parfocal.ewald import Ewald
 from parfocal.fsc import shell_correlation
-from parfocal.io import StackImages, read_map, read_particles
+from parfocal.io import StackImages, read_map, read_particles, write_stack, write_star
 from parfocal.reconstruct import reconstruct
 from parfocal.simulate import Scene, simulate, write_dataset
 from parfocal.symmetry import rotations
+
+from ..unit import test_ewald as thick
 
 pytestmark = pytest.mark.relion
 BOX = 80
@@ -82,6 +86,63 @@ def test_a_wrong_convention_is_noticed(theirs, apoferritin, spoil):
     _, particles = apoferritin
     ours = reconstruct(spoil(particles), StackImages(particles)).half_map(1)
     assert fsc(ours, density).min() < 0.9
+
+
+@pytest.fixture(scope="module")
+def points(relion, tmp_path_factory):
+    """(folder, particles) of a thick specimen whose heights have the defocus that RELION reverses."""
+    folder = tmp_path_factory.mktemp("ewald")
+    particles, images = thick.specimen(1)
+    n, optics = len(particles), thick.OPTICS
+    write_stack(folder / "points.mrcs", images.pixels, optics.pixel_size)
+    settings = {
+        "rlnOpticsGroup": 1,
+        "rlnOpticsGroupName": "points",
+        "rlnVoltage": optics.voltage,
+        "rlnSphericalAberration": optics.spherical_aberration,
+        "rlnAmplitudeContrast": optics.amplitude_contrast,
+        "rlnImagePixelSize": optics.pixel_size,
+        "rlnImageSize": optics.image_size,
+        "rlnImageDimensionality": 2,
+    }
+    numbers = {
+        "rlnDefocusU": particles.defocus_u,
+        "rlnDefocusV": particles.defocus_v,
+        "rlnDefocusAngle": particles.defocus_angle / DEGREE,
+        "rlnAngleRot": particles.rot / DEGREE,
+        "rlnAngleTilt": particles.tilt / DEGREE,
+        "rlnAnglePsi": particles.psi / DEGREE,
+        "rlnOriginXAngst": particles.origin_x,
+        "rlnOriginYAngst": particles.origin_y,
+    }
+    columns = {name: [f"{x:.6f}" for x in column] for name, column in numbers.items()}
+    columns["rlnImageName"] = [f"{row + 1:06d}@points.mrcs" for row in range(n)]
+    columns["rlnMicrographName"] = columns["rlnOpticsGroup"] = ["1"] * n
+    columns["rlnRandomSubset"] = [str(half) for half in particles.half_set]
+    optics_block = {name: [str(value)] for name, value in settings.items()}
+    write_star(folder / "points.star", {"optics": optics_block, "particles": columns})
+    return folder, read_particles(folder / "points.star")
+
+
+def test_the_ewald_sphere_is_bent_as_relions(relion, points):
+    """By its default and by --reverse_curvature; and the map is as true as its own at the least."""
+    folder, particles = points
+    truth, maps = thick.density(thick.points()), {}
+    for sign, words in ((-1, ()), (1, ("--reverse_curvature",))):
+        name = f"bent{sign}.mrc"
+        arguments = ("--i", "points.star", "--o", name, "--ctf", "--pad", "2", "--ewald", *words)
+        relion("relion_reconstruct", *arguments, "--mask_diameter", "50", cwd=folder)
+        ewald = Ewald(diameter=thick.DIAMETER, sign=sign)
+        ours = reconstruct(particles, StackImages(particles), ewald=ewald).full()
+        maps[sign] = ours, read_map(folder / name)[0]
+
+    def fine(first, second):
+        return shell_correlation(scipy.fft.rfftn(first), scipy.fft.rfftn(second))[thick.FINE]
+
+    for sign, (ours, theirs) in maps.items():
+        assert (fine(ours, theirs) > fine(ours, maps[-sign][1]) + 0.05).all()
+    assert (fine(maps[1][0], truth) > fine(maps[1][1], truth) - 0.01).all()
+    assert (fine(maps[1][1], truth) > fine(maps[-1][1], truth) + 0.05).all()
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,7 @@ def test_a_wrong_convention_is_noticed(small, spoil):
     "change",
     [
         {"beam_tilt": (6.0, -4.0)},
+        {"odd_zernike": (0.0, 0.0, 300.0, 0.0, 0.0, -200.0)},
         {"even_zernike": (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 80.0)},
         {"magnification": (1.06, 0.0, 0.02, 0.94)},
         {"phase_shift": 70.0},
@@ -137,6 +138,34 @@ def test_aberrations_and_magnification_are_honoured(change):
         spoiled = replace(particles, optics=(SCENE.optics(),))
     assert plain.optics() == particles.optics[0]
     assert fsc(reconstruct(spoiled, images).full(), simulation.map)[TRUSTED].min() < 0.97
+
+
+def test_every_optics_group_has_its_own_aberrations_and_magnification():
+    """Two groups, each with aberrations that the other has not; swapped they spoil the map."""
+    changes = (
+        {"beam_tilt": (6.0, -4.0), "magnification": (1.05, 0.0, 0.02, 0.96)},
+        {"odd_zernike": (0.0, 0.0, 300.0), "even_zernike": (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 80.0)},
+    )
+    (one, first), (two, second) = (draw(particles=150, **change) for change in changes)
+    scale = np.linalg.norm(one.map) / np.linalg.norm(two.map)  # each has its SNR's own
+    np.testing.assert_allclose(one.map, scale * two.map, atol=1e-4 * np.abs(one.map).max())
+
+    class Both(NamedTuple):
+        def read_into(self, row: int, out: np.ndarray) -> None:
+            (first if row < 150 else second).read_into(row % 150, out)
+            out *= 1 if row < 150 else scale
+
+    columns = {
+        name: np.concatenate([column, two.particles.columns()[name]])
+        for name, column in one.particles.columns().items()
+    }
+    columns["optics_group"] = np.repeat([0, 1], 150)
+    columns["particle_id"] = np.arange(300).astype(str)
+    optics = (one.particles.optics[0], two.particles.optics[0])
+    found = reconstruct(Particles(optics=optics, **columns), Both()).full()
+    assert fsc(found, one.map)[TRUSTED].min() > 0.98
+    swapped = reconstruct(Particles(optics=optics[::-1], **columns), Both()).full()
+    assert fsc(swapped, one.map)[TRUSTED].min() < 0.9
 
 
 def symmetric_map(name, seed=6, size=BOX, pixel_size=SCENE.pixel_size):
