@@ -1,73 +1,41 @@
 """Reading what a refinement left, and checking that its parts belong together before any work."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from parfocal.chunks import one_by_one
 from parfocal.errors import InputError
+from parfocal.half_sets import DRAWN, with_half_sets
 from parfocal.io import StackImages, check_stacks, read_map, read_particles
 from parfocal.io.star import read_star
 from parfocal.losses import Loss, losses_of
+from parfocal.own_reference import OwnReference, automatic_mask, own_reference, whole_box
 from parfocal.particles import Images, Particles
 from parfocal.reference import Reference, half_map_reference, map_reference
+from parfocal.reference_files import AUTO, ReferenceFiles
 
 NAMES = {"half_map_1": "half-map 1", "half_map_2": "half-map 2", "map": "map", "mask": "mask"}
-MEETS = ("own", "opposite", "full")
 PIXEL_TOLERANCE = 0.01  # relative difference of pixel sizes that still counts as the same
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReferenceFiles:
-    """Either two half-maps (with mask and FSC if at hand), or one outside map."""
-
-    half_maps: tuple[Path, Path] | None = None
-    map: Path | None = None
-    mask: Path | None = None
-    fsc: Path | None = None
-    resolution: float | None = None  # Å, up to which `map` is trusted
-    meets: str = "own"  # which of the half-maps a particle is compared with, see Reference
-
-    def __post_init__(self) -> None:
-        if (self.half_maps is None) == (self.map is None):
-            raise InputError(
-                "one reference is needed, two are too many" if self.map else "no reference",
-                mend="give --half-maps H1 H2 from the refinement, or --map for an outside map",
-            )
-        if self.fsc is not None and self.map is not None:
-            mend = "leave --fsc away, and say with --resolution how far --map can be trusted"
-            raise InputError("an FSC belongs to half-maps, not to --map", mend=mend)
-        if self.resolution is not None and self.map is None:
-            mend = "leave --resolution away: the FSC of the half-maps says how far they go"
-            raise InputError("--resolution belongs to --map", mend=mend)
-        if self.resolution is not None and not 0 < self.resolution < 1000:
-            what = f"a resolution of {self.resolution:g} Å"
-            raise InputError(what, mend="give that of --map in Å, such as 3")
-
-        if self.meets not in MEETS:
-            raise InputError(f"no reference {self.meets!r}", mend=f"choose {', '.join(MEETS)}")
-
-    def paths(self) -> dict[str, Path]:
-        """Role -> path of every file named."""
-        halves = self.half_maps or (None, None)
-        named = zip(
-            ("half_map_1", "half_map_2", "map", "mask", "fsc"),
-            (*halves, self.map, self.mask, self.fsc),
-            strict=True,
-        )
-        return {role: Path(path) for role, path in named if path is not None}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inputs:
-    """A particle set, its images and the reference, checked against each other."""
+class ParticleInputs:
+    """A particle set and its images."""
 
     particles: Particles
     images: Images
-    reference: Reference
     warnings: tuple[str, ...]
     losses: tuple[Loss, ...]  # particles that cannot be used, as far as this can be seen by now
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs(ParticleInputs):
+    """A particle set, its images and the reference, checked against each other."""
+
+    reference: Reference
 
 
 def read_inputs(
@@ -76,14 +44,53 @@ def read_inputs(
     *,
     passthrough: Iterable[str | Path] = (),
     ignore: Collection[str] = (),
+    run: Callable = one_by_one,
 ) -> Inputs:
     """Read and check everything that `parfocal estimate` needs. Raises InputError.
 
-    `passthrough` and `ignore` are for cryoSPARC, see `read_particles`.
+    `passthrough` and `ignore` are for cryoSPARC, see `read_particles`. A reference of the particles'
+    own is reconstructed, with `run` as `reconstruct` has it.
     """
+    found = read_particle_inputs(
+        particles_file, reference_files, passthrough=passthrough, ignore=ignore
+    )
+    if reference_files.own is None:
+        reference = read_reference(reference_files, found.particles)
+    else:
+        mask = read_mask(reference_files, found.particles)
+        reference = remade(found, reference_files, mask, run=run).reference
+    return Inputs(**vars(found), reference=reference)
+
+
+def remade(
+    found: ParticleInputs, files: ReferenceFiles, mask: np.ndarray | None, *, run: Callable
+) -> OwnReference:
+    """The reference that the particles make of themselves, as `files` ask for."""
+    assert files.own is not None, "half-maps are given, not made"
+    return own_reference(
+        found.particles,
+        found.images,
+        symmetry=files.own.symmetry,
+        mask=mask,
+        meets=files.meets,
+        run=run,
+    )
+
+
+def read_particle_inputs(
+    particles_file: str | Path,
+    files: ReferenceFiles,
+    *,
+    passthrough: Iterable[str | Path] = (),
+    ignore: Collection[str] = (),
+) -> ParticleInputs:
+    """The particles, with what `files` ask of them: half-sets, but for an outside map. InputError."""
     particles = read_particles(particles_file, passthrough, ignore)
-    _check_particles(particles, half_maps=reference_files.half_maps is not None)
-    reference = read_reference(reference_files, particles)
+    _check_particles(particles, half_maps=files.half_maps is not None)
+    warnings = _warnings(particles, ignore)
+    if files.own is not None:
+        particles, drawn = with_half_sets(particles, files.own.split)
+        warnings += (DRAWN.format(seed=files.own.split),) if drawn else ()
     unread = check_stacks(particles)
     reason = np.where(unread == "", particles.faults(), unread)
     losses = losses_of(particles, reason)
@@ -95,12 +102,8 @@ def read_inputs(
             if (unread != "").all()
             else "check the job that wrote this file",
         )
-    return Inputs(
-        particles=particles,
-        images=StackImages(particles),
-        reference=reference,
-        warnings=_warnings(particles, ignore),
-        losses=losses,
+    return ParticleInputs(
+        particles=particles, images=StackImages(particles), warnings=warnings, losses=losses
     )
 
 
@@ -120,13 +123,12 @@ def _warnings(particles: Particles, ignore: Collection[str]) -> tuple[str, ...]:
 def read_reference(files: ReferenceFiles, particles: Particles) -> Reference:
     """The reference of `files`, on the same grid as one of the optics groups of `particles`."""
     roles = files.paths()
-    maps = {role: read_map(path) for role, path in roles.items() if role != "fsc"}
-    sizes = {role: _pixel_size(size, particles) for role, (_, size) in maps.items()}
-    arrays = {role: density for role, (density, _) in maps.items()}
-    for role, density in arrays.items():
-        _check_grid(roles[role], density, sizes[role], particles)
-    _check_same(roles, arrays, sizes)
-    mask = arrays.get("mask")
+    arrays, sizes = _read_maps(
+        {role: path for role, path in roles.items() if role != "fsc"}, particles
+    )
+    mask = arrays.pop("mask", None)
+    if files.masked == AUTO:
+        mask = automatic_mask(sum(arrays.values()), next(iter(sizes.values())))
     fsc = read_fsc(files.fsc, len(arrays["half_map_1"])) if files.fsc else None
     try:
         if files.map is not None:
@@ -141,6 +143,33 @@ def read_reference(files: ReferenceFiles, particles: Particles) -> Reference:
         paths = {name: roles[role] for role, name in NAMES.items() if role in roles}
         where = paths.get(error.where, ", ".join(map(str, roles.values())))
         raise InputError(error.what, where=where, mend=error.mend) from None
+
+
+def read_mask(files: ReferenceFiles, particles: Particles) -> np.ndarray | None:
+    """The mask for maps of the particles' own; None where it is to be made of them."""
+    if files.masked == AUTO:
+        return None
+    if "mask" not in files.paths():
+        return whole_box(particles)
+    path = files.paths()["mask"]
+    arrays, sizes = _read_maps({"mask": path}, particles)
+    first = particles.optics[0]
+    if len(arrays["mask"]) != first.image_size or not _alike(sizes["mask"], first.pixel_size):
+        what = f"box {len(arrays['mask'])} at {sizes['mask']:.4g} Å/px, but the maps will have box "
+        what += f"{first.image_size} at {first.pixel_size:.4g} Å/px"
+        raise InputError(what, where=path, mend="make it on the grid of the first optics group")
+    return arrays["mask"]
+
+
+def _read_maps(roles, particles):
+    """(maps, pixel sizes [Å]) by role, all on one grid, that of an optics group."""
+    maps = {role: read_map(path) for role, path in roles.items()}
+    sizes = {role: _pixel_size(size, particles) for role, (_, size) in maps.items()}
+    arrays = {role: density for role, (density, _) in maps.items()}
+    for role, density in arrays.items():
+        _check_grid(roles[role], density, sizes[role], particles)
+    _check_same(roles, arrays, sizes)
+    return arrays, sizes
 
 
 def read_fsc(path: str | Path, box: int) -> np.ndarray:

@@ -24,12 +24,13 @@ from parfocal.evidence import gather
 from parfocal.execution import threads
 from parfocal.execution.shards import ShardStore, holds_shards
 from parfocal.ice import fit_planes, ice_heights
-from parfocal.inputs import ReferenceFiles, read_inputs
+from parfocal.inputs import read_inputs
 from parfocal.io import write_estimates, write_particles, write_star
 from parfocal.io.files import check_free, replacing
 from parfocal.io.formats import has_angle
 from parfocal.losses import losses_of, told
 from parfocal.micrographs import micrograph_columns
+from parfocal.reference_files import AUTO, ReferenceFiles
 from parfocal.report.run_page import run_page
 from parfocal.run import MethodResult, Run, summarise
 from parfocal.verdict import verdict
@@ -106,9 +107,13 @@ def estimate(
     started, cpu, out = time.time(), time.process_time(), Path(out)
     if not (resume and holds_shards(out / SPECTRA)):
         check_free(out, "give another --out, or add --resume if an interrupted run is there")
-    progress("reading", 0, 1)
+    progress("reading" if reference_files.own is None else "reconstructing", 0, 1)
     inputs = read_inputs(
-        particles_file, reference_files, passthrough=passthrough, ignore=settings.ignore
+        particles_file,
+        reference_files,
+        passthrough=passthrough,
+        ignore=settings.ignore,
+        run=threads(settings.jobs),
     )
     if settings.astigmatism() and not has_angle(particles_file):
         raise InputError(
@@ -123,7 +128,7 @@ def estimate(
     files = {"particles": Path(particles_file), **reference_files.paths()}
     files |= {f"passthrough_{n}": Path(path) for n, path in enumerate(passthrough, 1)}
     hashes = {role: _sha256(path) for role, path in files.items()}
-    store = ShardStore(out / SPECTRA, _fingerprint(hashes, inputs, settings))
+    store = ShardStore(out / SPECTRA, _fingerprint(hashes, inputs, settings, reference_files))
     evidence = _pass(inputs, store, settings, progress)
     losses = losses_of(inputs.particles, evidence.failures(len(inputs.particles))[1])
     if not evidence.models:
@@ -136,7 +141,7 @@ def estimate(
     results = {}
     for name, method in settings.chosen().items():
         progress(name, 0, 1)
-        run = _told(progress, name, inputs.particles, settings.jobs)
+        run = counted(progress, name, inputs.particles, settings.jobs)
         results[name] = _apply(method, inputs, evidence, run)
     rng = np.random.default_rng(settings.seed)
     micrographs = micrograph_changes(inputs.particles, evidence, rng=rng)
@@ -151,6 +156,8 @@ def estimate(
         "settings": asdict(settings),
         "resolution": reference_files.resolution,
         "reference": inputs.reference.meets,
+        "own_reference": asdict(reference_files.own) if reference_files.own else None,
+        "mask": reference_files.masked,
         **_found(run),
         "not_used": [asdict(loss) for loss in losses],
         "warnings": list(warnings),
@@ -172,12 +179,12 @@ def _pass(inputs, store, settings, progress):
         padding=settings.padding,
         astigmatism=settings.astigmatism(),
         store=store,
-        run=_told(progress, "particles", particles, settings.jobs),
+        run=counted(progress, "particles", particles, settings.jobs),
     )
 
 
-def _told(progress, stage, particles, jobs):
-    """`run` of evidence on threads, telling how many of the particles are done."""
+def counted(progress, stage, particles, jobs):
+    """`run` of `gather` on threads, telling how many of the particles are done."""
     sizes = dict(enumerate(len(chunk.rows) for chunk in plan(particles)))
 
     def run(work, numbers):
@@ -240,11 +247,13 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _fingerprint(hashes, inputs, settings):
+def _fingerprint(hashes, inputs, settings, files):
     """What the spectra depend on. A stack is known by its path, size and time of change."""
     stacks = {path: _identity(path) for path in sorted(set(inputs.particles.stack.tolist()))}
     asked = [settings.search_range, settings.padding, sorted(settings.ignore)]
     asked += [settings.astigmatism(), inputs.reference.meets]
+    asked += [AUTO] if files.masked == AUTO else []
+    asked += [asdict(files.own)] if files.own else []
     parts = [hashes, asked, inputs.reference.k_max, stacks]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

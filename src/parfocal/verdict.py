@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from parfocal.estimates import DefocusEstimates
-from parfocal.ladder import Ladder, ladder_of, mean_gain
+from parfocal.ladder import RUNGS, Ladder, ladder_of, mean_gain
 
 SURE = 2.0  # standard errors that decide
 LEAST_SEEN = 1.0  # %, of the signal at the map's resolution, that is worth a word
@@ -39,8 +39,12 @@ class Band:
 def held_out_gain(estimates: DefocusEstimates) -> tuple[float, float]:
     """Mean held-out gain a particle [nats] with its standard error; nan without particles.
 
-    Only of particles whose change is used.
+    With a ladder that of its best rung, or of its last where no rung helps, parameters that
+    micrographs fit counted in the error; else of the particles whose change is used.
     """
+    ladder = ladder_of(estimates)
+    if ladder is not None:
+        return ladder.gain.get(ladder.best, ladder.gain[RUNGS[-1]])
     used = np.where(estimates.ok(), estimates.held_out_gain, np.nan)
     return mean_gain(used, estimates.micrograph)
 
@@ -66,7 +70,7 @@ def verdict(estimates: DefocusEstimates, band: Band) -> Verdict:
 
 def _by_ladder(estimates: DefocusEstimates, ladder: Ladder, band: Band) -> Verdict:
     if ladder.best == "input":
-        finest = _nats(*ladder.gain["plane + particle"])
+        finest = _nats(*ladder.gain[RUNGS[-1]])
         text = (
             f"Keep the micrograph defocus: local defocus shows no gain on held-out data ({finest})."
         )

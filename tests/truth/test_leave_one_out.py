@@ -8,7 +8,7 @@ import pytest
 from parfocal.estimators import ESTIMATORS
 from parfocal.evidence import gather
 from parfocal.execution import threads
-from parfocal.reconstruct import reconstruct
+from parfocal.own_reference import own_reference
 from parfocal.reference import half_map_reference
 from parfocal.simulate import Scene, simulate
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def made(data):
-    """(simulation, half-maps): apoferritin, 600 particles in each half, their defoci those on file."""
+    """(simulation, own reference): apoferritin, 600 particles in each half, their defoci on file."""
     scene = Scene(
         structure=data / "structures" / "6z6u.pdb",
         particles=1200,
@@ -31,19 +31,22 @@ def made(data):
     )
     simulation = simulate(scene, np.random.default_rng(6001))
     run = threads(2)
-    found = reconstruct(simulation.particles, simulation.images, symmetry="O", run=run)
-    return simulation, (found.half_map(1), found.half_map(2))
+    return simulation, own_reference(simulation.particles, simulation.images, symmetry="O", run=run)
 
 
 @pytest.fixture(scope="module")
 def gathered(made):
-    simulation, halves = made
-
-    def with_map(meets):
-        reference = half_map_reference(*halves, pixel_size=1.5, mask=simulation.mask, meets=meets)
-        return gather(simulation.particles, simulation.images, reference, run=threads(2))
-
-    return {meets: with_map(meets) for meets in ("own", "opposite", "full")}
+    simulation, own = made
+    references = {"own": own.reference} | {
+        meets: half_map_reference(
+            *own.half_maps, pixel_size=1.5, mask=own.mask, fsc=own.curves.corrected, meets=meets
+        )
+        for meets in ("opposite", "full")
+    }
+    return {
+        meets: gather(simulation.particles, simulation.images, reference, run=threads(2))
+        for meets, reference in references.items()
+    }
 
 
 def slope(simulation, evidence):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from parfocal.estimates import Status
-from parfocal.ladder import RUNGS, climb, ladder_of, mean_gain
-from parfocal.verdict import Band, verdict
+from parfocal.ladder import RUNGS, WORTH, climb, ladder_of, mean_gain
+from parfocal.verdict import Band, held_out_gain, verdict
 
 from .test_ice import made_up
 
@@ -121,3 +121,48 @@ def test_the_signal_that_defocus_errors_leave():
     assert error == pytest.approx(145.4, abs=0.1)
     assert BAND.signal_kept(error) == pytest.approx(np.exp(-0.5))
     assert BAND.signal_kept(0.0) == 1
+
+
+def gain_of_heights(x):
+    """Nats that heights of variance `x` times a fold's error variance gain, drawn and scored."""
+    rng, n = np.random.default_rng(8), 400_000
+    height = rng.normal(0, np.sqrt(x), n)
+    folds = height + rng.normal(0, 1, (2, n))
+    gain = np.zeros(n)
+    for fitted, scored in (folds, folds[::-1]):
+        mean, variance = fitted * x / (1 + x), x / (1 + x) + 1
+        gain += scored**2 / 2 - (scored - mean) ** 2 / (2 * variance) - np.log(variance) / 2
+    return gain.mean(), gain.std() / np.sqrt(n)
+
+
+def test_what_is_worth_a_step_takes_five_percent_off_the_error():
+    for x in (0.1, 0.5):
+        mean, error = gain_of_heights(x)
+        assert mean == pytest.approx(x - np.log(1 + x / (1 + x)), abs=4 * error)
+    x = 0.0376
+    assert x - np.log(1 + x / (1 + x)) == pytest.approx(WORTH, rel=0.01)
+    assert 1 / np.sqrt(1 + 3 * x) == pytest.approx(0.95, abs=0.005)
+
+
+def test_a_gain_that_is_sure_and_worth_nothing_takes_no_step():
+    """Steps of a few standard errors in a large set, of half of WORTH each and of twice."""
+    rng = np.random.default_rng(9)
+    for share, best in ((0.5, "plane"), (2.0, "plane + particle")):
+        means = (0.5, 1.0, 1.0 + share * WORTH)
+        estimates = scored(rng, means, micrographs=4, particles=1000, noise=1e-3)
+        ladder = ladder_of(estimates)
+        assert ladder is not None
+        assert ladder.over_plane[0] > 4 * ladder.over_plane[1]
+        assert ladder.best == best
+
+
+def test_the_gain_that_is_told_is_the_one_that_decides():
+    """One number with one error, wherever it is told: that of the best rung, fits counted."""
+    estimates = scored(np.random.default_rng(1), (1.0, 1.5, 1.4))
+    ladder = ladder_of(estimates)
+    assert ladder is not None
+    assert held_out_gain(estimates) == ladder.gain["plane"]
+    gain, error = held_out_gain(estimates)
+    assert f"{gain:+.2f} ± {error:.2f} nats" in verdict(estimates, BAND).text
+    alone = mean_gain(estimates.gain_of_plane, estimates.micrograph)
+    assert error > alone[1]

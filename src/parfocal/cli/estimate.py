@@ -30,8 +30,33 @@ def estimate(
             help="The two unfiltered half-maps; each particle meets its own.",
         ),
     ] = None,
+    own_reference: Annotated[
+        bool,
+        typer.Option(
+            "--own-reference",
+            help="Reconstruct the half-maps from these particles, poses and defoci as they are.",
+        ),
+    ] = False,
+    sym: Annotated[
+        str | None,
+        typer.Option(
+            metavar="GROUP", help="Symmetry of --own-reference: C1, D7, O ... [default: C1]."
+        ),
+    ] = None,
+    split: Annotated[
+        int | None,
+        typer.Option(
+            metavar="SEED",
+            help="Draw half-sets for --own-reference at random, where the particles have none.",
+        ),
+    ] = None,
     mask: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Soft mask of the refinement.")
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Soft mask of the refinement; auto makes one of the maps (what --own-reference does "
+            "by default), none leaves it away.",
+        ),
     ] = None,
     fsc: Annotated[
         Path | None,
@@ -62,8 +87,8 @@ def estimate(
         str,
         typer.Option(
             metavar="HALF",
-            help="Which half-map a particle meets: its own (its part taken out), the opposite one, "
-            "or the full map (sharper; half-sets are then no longer independent).",
+            help="Which half-map a particle meets: its own (its part taken out), or else the "
+            "opposite one, or the full map (sharper). Only own keeps half-sets independent.",
         ),
     ] = "own",
     method: Annotated[
@@ -105,13 +130,20 @@ def estimate(
           --mask mask.mrc --out local_defocus -j 8
       parfocal estimate J42_particles.cs --passthrough J42_passthrough.cs \\
           --map reference.mrc --resolution 3 --out local_defocus
+      parfocal estimate run_data.star --own-reference --sym O --out local_defocus -j 8
     """
-    from parfocal.inputs import ReferenceFiles
     from parfocal.pipeline import EstimateSettings
     from parfocal.pipeline import estimate as run_estimate
+    from parfocal.reference_files import ReferenceFiles, own_of
 
     files = ReferenceFiles(
-        half_maps=half_maps, map=map, mask=mask, fsc=fsc, resolution=resolution, meets=reference
+        half_maps=half_maps,
+        map=map,
+        own=own_of(own_reference, sym, split),
+        mask=mask,
+        fsc=fsc,
+        resolution=resolution,
+        meets=reference,
     )
     settings = EstimateSettings(
         methods=tuple(dict.fromkeys(name.strip() for name in method.split(",") if name.strip())),

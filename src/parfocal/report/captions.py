@@ -34,9 +34,10 @@ LADDER: Words = {
     "short": "Does it help",
     "caption": """Each model of the ice was fitted on half of every particle's Fourier pixels and
 scored on the other half, against the input's defocus. The data support the model in bold, and it is
-what was written: it must gain two standard errors, the particles' own heights one over their plane. A
-point below the line predicts worse than the input. Right: the same question put to each micrograph
-alone, where few particles seldom show more than a shift.""",
+what was written: it must gain two standard errors, the particles' own heights one over their plane,
+and each step 0.002 nats in any case, which stand for 5 % of the error. A point below the line
+predicts worse than the input. Right: the same question put to each micrograph alone, where few
+particles seldom show more than a shift.""",
 }
 HISTOGRAMS: Words = {
     "id": "histograms",
