@@ -1,0 +1,206 @@
+"""Which of several sets of defoci makes the better map, with error bars on every difference.
+
+The sets share particles, half-sets, poses and mask, so most noise is common to their maps. Differences
+are therefore taken block by block: half-maps without one block of micrographs are compared between
+sets, and the scatter of that difference over the blocks is its error (the delete-a-group jackknife:
+Kott, J. Off. Stat. 17, 2001).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.special
+
+from parfocal.block_jackknife import Replicates
+from parfocal.fsc_curves import FscCurves, crossing, crossings
+from parfocal.fsc_directions import mask_share
+from parfocal.negative_controls import SHUFFLED
+
+LEVEL = 0.143
+BAND = (0.9, 0.05)  # of the input's FSC: where the worth of a set is measured
+LEAST_FSC = 0.0  # below it a shell's signal is taken as none
+SURE = 0.95  # of a difference that is called one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Value:
+    """A number, its standard error, and the degrees of freedom that the error is known to."""
+
+    value: float
+    error: float
+    freedom: int
+
+    def sure(self, tests: int = 1) -> bool:
+        """Whether it is not 0, by Student's t at 95 % over that many `tests` together (Bonferroni)."""
+        return abs(self.value) > self.reach(1 - (1 - SURE) / max(tests, 1))
+
+    def reach(self, probability: float) -> float:
+        """Half the width of the interval that holds the truth with this probability."""
+        if self.freedom < 1 or not math.isfinite(self.error):
+            return math.inf
+        quantile = scipy.special.stdtrit(self.freedom, (1 + probability) / 2)
+        return float(quantile) * self.error
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetQuality:
+    """How good the maps of one set of defoci are, and how much better than the input's.
+
+    `worth` is how many times the particles the input would need for this signal, less 1: the mean
+    ratio of signal to noise over `band`. Frequencies [Å⁻¹] have the errors of a jackknife, for they are
+    what errs evenly; `finer` is by how much the resolution's is above the input's.
+    """
+
+    name: str
+    curves: FscCurves
+    error: np.ndarray  # (shells,) of the corrected FSC
+    frequency: Value  # Å⁻¹, where the corrected FSC falls to LEVEL
+    worth: Value  # fraction
+    finer: Value  # Å⁻¹
+    difference: np.ndarray  # (shells,) corrected FSC less the input's
+    difference_error: np.ndarray
+    over_shuffled: Value | None  # worth less that of its own heights shuffled; None: not made
+    particles: np.ndarray  # (subsets,) in the maps of which `subset_resolution` [Å] is that
+    subset_resolution: np.ndarray
+
+    @property
+    def resolution(self) -> float:
+        """Å; nan where the FSC is below the level from the start."""
+        return 1 / self.frequency.value if self.frequency.value > 0 else np.nan
+
+    @property
+    def resolution_error(self) -> float:
+        """Å, one standard error."""
+        return self.resolution**2 * self.frequency.error
+
+    @property
+    def gain(self) -> float:
+        """Å by which the resolution is better than the input's; worse, if below 0."""
+        return self.resolution**2 * self.finer.value
+
+    @property
+    def gain_error(self) -> float:
+        return self.resolution**2 * self.finer.error
+
+
+def qualities(
+    curves: Mapping[str, FscCurves], found: Mapping[str, Replicates], base: str
+) -> tuple[SetQuality, ...]:
+    """The quality of every set against that called `base`, in the order of `curves`.
+
+    A set NAME-shuffled is the control of NAME.
+    """
+    weights = band_weights(curves[base].corrected)
+    spacing = float(curves[base].k[1])
+    corrected = {name: _corrected(found[name].without, curves[name]) for name in curves}
+    subsets = {name: _corrected(found[name].subsets, curves[name]) for name in curves}
+    own, other = curves[base].corrected, corrected[base]
+
+    def worth(name):
+        mine = curves[name].corrected
+        return worth_of(mine, own, weights), worth_of(corrected[name], other, weights)
+
+    every = []
+    for name, one in curves.items():
+        mine = corrected[name]
+        end, ends = _crossings(one.corrected[None])[0], _crossings(mine)
+        base_end, base_ends = _crossings(own[None])[0], _crossings(other)
+        every.append(
+            SetQuality(
+                name=name,
+                curves=one,
+                error=jackknife_error(mine),
+                frequency=_value(end * spacing, ends * spacing),
+                worth=_value(*worth(name)),
+                finer=_value((end - base_end) * spacing, (ends - base_ends) * spacing),
+                difference=one.corrected - own,
+                difference_error=jackknife_error(mine - other),
+                over_shuffled=_value(
+                    *(a - b for a, b in zip(worth(name), worth(control), strict=True))
+                )
+                if (control := f"{name}-{SHUFFLED}") in curves
+                else None,
+                particles=found[name].particles,
+                subset_resolution=_resolutions(_crossings(subsets[name]) * spacing),
+            )
+        )
+    return tuple(every)
+
+
+def difference(
+    curves: Mapping[str, FscCurves],
+    found: Mapping[str, Replicates],
+    base: str,
+    names: tuple[str, str],
+) -> Value:
+    """By how much more the first of two sets is worth than the second, paired."""
+    weights = band_weights(curves[base].corrected)
+    without = _corrected(found[base].without, curves[base])
+    (a, rest_a), (b, rest_b) = (
+        (
+            worth_of(curves[name].corrected, curves[base].corrected, weights),
+            worth_of(_corrected(found[name].without, curves[name]), without, weights),
+        )
+        for name in names
+    )
+    return _value(a - b, rest_a - rest_b)
+
+
+def band_weights(fsc: np.ndarray) -> np.ndarray:
+    """(shells,) weight of each shell in `worth_of`: 0 outside of the band, else the surest mean's.
+
+    Signal over noise h = f / (1 - f) of a shell of n voxels has the variance (1 + f)² / (1 - f)² / n,
+    and of a common ratio g = h' / h the least-squares weight of h' is h over that. The band begins where
+    the input's FSC first falls to 0.9, for what the mask and the molecule's shape share says nothing of
+    defocus, and ends where it falls to 0.05 for good.
+    """
+    shell = np.arange(len(fsc))
+    first = int(np.ceil(crossing(fsc, BAND[0])))
+    last = int(np.ceil(crossing(fsc, BAND[1])))
+    inside = (shell >= max(first, 1)) & (shell <= max(last, first))
+    f = np.clip(fsc, LEAST_FSC, 0.99)
+    return np.where(inside, shell.astype(float) ** 2 * f * (1 - f) / (1 + f) ** 2, 0.0)
+
+
+def worth_of(fsc, base, weights) -> np.ndarray:
+    """Σ w h / Σ w h₀ - 1, h = FSC / (1 - FSC) of (..., shells) curves, h₀ that of `base`."""
+    signal, reference = (np.clip(f, -0.5, 0.99) for f in (fsc, base))
+    signal, reference = signal / (1 - signal), reference / (1 - reference)
+    total = (weights * reference).sum(axis=-1)
+    ratio = np.divide(
+        (weights * signal).sum(axis=-1),
+        total,
+        out=np.full(np.shape(total), np.nan),
+        where=total > 0,
+    )
+    return ratio - 1
+
+
+def jackknife_error(values: np.ndarray) -> np.ndarray:
+    """Standard error from (blocks, ...) values, each with one block left out."""
+    count = len(values)
+    if count < 2:
+        return np.full(values.shape[1:], np.nan)
+    return np.sqrt((count - 1) / count * np.sum((values - values.mean(axis=0)) ** 2, axis=0))
+
+
+def _value(value, values: Sequence[float] | np.ndarray) -> Value:
+    values = np.asarray(values, dtype=float)
+    return Value(value=float(value), error=float(jackknife_error(values)), freedom=len(values) - 1)
+
+
+def _corrected(masked: np.ndarray, curves: FscCurves) -> np.ndarray:
+    """Masked FSC (..., shells) less the mask's share, which is that of the whole maps."""
+    share = mask_share(curves)
+    return (masked - share) / (1 - share)
+
+
+def _crossings(fsc: np.ndarray) -> np.ndarray:
+    """(m,) shell at which each of (m, shells) curves falls to LEVEL."""
+    return crossings(fsc, LEVEL)
+
+
+def _resolutions(frequency: np.ndarray) -> np.ndarray:
+    return np.divide(1.0, frequency, out=np.full(len(frequency), np.nan), where=frequency > 0)

@@ -1,0 +1,211 @@
+"""`parfocal validate`: maps with each set of defoci, of the same particles, and which is better."""
+
+import json
+import shlex
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+import parfocal
+from parfocal.b_factor import rosenthal_henderson
+from parfocal.block_jackknife import replicates
+from parfocal.conventions import astigmatism_vector
+from parfocal.errors import InputError
+from parfocal.execution import threads
+from parfocal.execution.memory import available_memory
+from parfocal.half_sets import DRAWN
+from parfocal.io import StackImages
+from parfocal.io.files import check_free, replacing
+from parfocal.losses import told
+from parfocal.micrograph_blocks import BLOCKS, Blocks, blocks_of
+from parfocal.negative_controls import negative_controls
+from parfocal.particles import Particles
+from parfocal.reconstruct import reconstruct_sets
+from parfocal.reconstruct_inputs import (
+    INPUT,
+    ReconstructFiles,
+    ReconstructInputs,
+    read_reconstruct_inputs,
+)
+from parfocal.reconstruct_run import ReconstructSettings, needed_memory
+from parfocal.report.validation_page import validation_page
+from parfocal.set_inputs import Told
+from parfocal.validation import qualities
+from parfocal.validation_maps import Making, local_gains, maps_of
+from parfocal.validation_record import ValidationRun, row_of
+from parfocal.validation_verdict import Circumstances, best_set, is_control, ranked, verdict
+
+SAME = 0.01  # Å, of astigmatism that is no change
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationSettings:
+    """What a user may choose."""
+
+    symmetry: str = "C1"
+    controls: tuple[str, ...] | None = None  # sets with negative controls; None: the first
+    blocks: int = BLOCKS
+    local_resolution: bool = True
+    jobs: int = 1
+    seed: int = 0  # of the shuffles and the random phases
+
+    def __post_init__(self) -> None:
+        if not 4 <= self.blocks <= 200:
+            raise InputError(f"{self.blocks} blocks", mend="choose 4 to 200, such as 20")
+        ReconstructSettings(symmetry=self.symmetry, jobs=self.jobs)
+
+    def making(self) -> Making:
+        """What the maps depend on."""
+        return Making(local_resolution=self.local_resolution, workers=self.jobs, seed=self.seed)
+
+
+def run_validation(
+    files: ReconstructFiles,
+    out: Path,
+    settings: ValidationSettings = ValidationSettings(),
+    *,
+    progress: Told = lambda stage, done, total: None,
+) -> ValidationRun:
+    """Reconstruct with every set, and judge the maps; write the folder `out`. Raises InputError.
+
+    The particle file's own defoci are the set INPUT, against which all are judged. Everything is read
+    and checked before `out` is made; run.json comes last.
+    """
+    started, cpu, out = time.time(), time.process_time(), Path(out)
+    check_free(out)
+    progress("reading", 0, 1)
+    if not files.sets:
+        raise InputError("no set of defoci to judge", mend="give one or more of NAME=FILE")
+    inputs = read_reconstruct_inputs(files)
+    sets = _with_controls(inputs, settings)
+    _check_memory(inputs, len(sets), settings)
+    run = threads(settings.jobs)
+    images = StackImages(sets[INPUT])
+    progress("particles", 0, 1)
+    made = reconstruct_sets(sets, images, symmetry=settings.symmetry, run=run)
+    used = made[INPUT].reason == ""
+    losses = made[INPUT].losses
+    maps, mask = maps_of(made, inputs, out, settings.making(), progress)
+    rows = np.flatnonzero(used)
+    taken = {name: one.take(rows) for name, one in sets.items()}
+    blocks = blocks_of(taken[INPUT], np.ones(len(rows), dtype=bool), settings.blocks)
+    found = replicates(
+        taken,
+        StackImages(taken[INPUT]),
+        blocks,
+        mask,
+        symmetry=settings.symmetry,
+        run=run,
+        progress=progress,
+    )
+    judged = ranked(qualities({name: one.curves for name, one in maps.items()}, found, INPUT))
+    about = _circumstances(files, inputs, taken, blocks)
+    result = ValidationRun(
+        out=out,
+        qualities=judged,
+        about=about,
+        guinier={name: one.line for name, one in maps.items()},
+        b_factor={q.name: rosenthal_henderson(q.particles, q.subset_resolution) for q in judged},
+        local={name: one.local for name, one in maps.items() if one.local is not None},
+        local_gain=local_gains(maps, mask, INPUT, rng=np.random.default_rng(settings.seed)),
+        densities={name: one.density for name, one in maps.items() if not is_control(name)},
+        best=best_set(judged, about),
+    )
+    warnings = (*told(losses), *([DRAWN.format(seed=files.split)] if inputs.was_split else []))
+    info = {
+        "parfocal": parfocal.__version__,
+        "command": shlex.join(sys.argv),
+        "particles_file": str(files.particles),
+        "sets": {name: str(path) for name, path in files.sets.items()},
+        "mask": str(files.mask) if files.mask else "made of the input's map",
+        "split": files.split,
+        "settings": asdict(settings),
+        "particles": len(rows),
+        "micrographs": len(set(taken[INPUT].micrograph.tolist())),
+        "blocks": blocks.count,
+        "joined": list(inputs.told),
+        "verdict": list(verdict(judged, about)),
+        "best": result.best,
+        "rows": [row_of(result, one) for one in judged],
+        "not_used": [asdict(loss) for loss in losses],
+        "warnings": list(warnings),
+        "timings": {
+            "wall_s": round(time.time() - started, 2),
+            "cpu_s": round(time.process_time() - cpu, 2),
+        },
+    }
+    result = replace(result, info=info)
+    with replacing(out / "report.html") as file:
+        file.write(validation_page(result).encode())
+    with replacing(out / "run.json") as file:
+        file.write(json.dumps(info, indent=2, allow_nan=False).encode())
+    progress("done", 1, 1)
+    return result
+
+
+def _with_controls(inputs: ReconstructInputs, settings: ValidationSettings) -> dict[str, Particles]:
+    sets = dict(inputs.sets)
+    given = [name for name in sets if name != INPUT]
+    wanted = given[:1] if settings.controls is None else settings.controls
+    for name in wanted:
+        if name not in given:
+            what = f"controls of {name!r}, which is no set"
+            raise InputError(what, mend=f"choose from {', '.join(given)}, or none")
+        rng = np.random.default_rng(settings.seed)
+        for control, one in negative_controls(name, sets[INPUT], sets[name], rng=rng).items():
+            if control in sets:
+                raise InputError(f"a set is called {control!r}", mend="name it apart")
+            sets[control] = one
+    return sets
+
+
+def _check_memory(inputs: ReconstructInputs, sets: int, settings: ValidationSettings) -> None:
+    optics = inputs.particles.optics[0]
+    needed = needed_memory(optics, sets, ReconstructSettings(symmetry=settings.symmetry))
+    there = available_memory()
+    if needed > there:
+        raise InputError(
+            f"maps of box {optics.image_size} for {sets} sets, controls included, take "
+            f"{needed / 1e9:.1f} GB of memory, {there / 1e9:.1f} GB are there",
+            mend="judge fewer sets at a time, or leave the controls away",
+        )
+
+
+def _circumstances(files, inputs, sets: Mapping[str, Particles], blocks: Blocks) -> Circumstances:
+    base = sets[INPUT]
+    vectors = {name: _vector(one) for name, one in sets.items()}
+    return Circumstances(
+        base=INPUT,
+        whole_micrographs=blocks.whole_micrographs,
+        was_split=inputs.was_split,
+        voltage=base.optics[0].voltage,
+        change={
+            name: float(np.sqrt(np.mean((one.defocus - base.defocus) ** 2)))
+            for name, one in sets.items()
+        },
+        astigmatism=frozenset(
+            name for name, v in vectors.items() if np.abs(v - vectors[INPUT]).max() > SAME
+        ),
+        full_map=frozenset(name for name, path in files.sets.items() if _met_full_map(path)),
+    )
+
+
+def _vector(particles: Particles) -> np.ndarray:
+    return np.stack(
+        astigmatism_vector(particles.defocus_u, particles.defocus_v, particles.defocus_angle)[1:]
+    )
+
+
+def _met_full_map(path: Path) -> bool:
+    """Whether a set is of a run of ours in which particles met the full map, or an outside one."""
+    for folder in Path(path).resolve().parents[:2]:
+        try:
+            told = json.loads((folder / "run.json").read_text())
+        except (OSError, ValueError):
+            continue
+        return isinstance(told, dict) and told.get("reference") == "full"
+    return False
