@@ -5,7 +5,7 @@ BIN = .venv/bin
 .PHONY: help demo test lint types cross numbers methods gallery clean
 
 help:
-	@echo "make demo     simulate a small data set, estimate its defocus, compare with the truth"
+	@echo "make demo     simulate a small data set, study its defocus, compare with the truth"
 	@echo "make test     run the tests (those on real data need PARFOCAL_DATA or ../shared/data)"
 	@echo "make lint     ruff: lint and format"
 	@echo "make types    pyright"
@@ -24,7 +24,7 @@ demo: .venv/ready
 	$(BIN)/parfocal demo --out demo
 
 test: .venv/ready
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit tests/contract tests/truth
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/contract tests/truth
 
 lint: .venv/ready
 	$(BIN)/ruff check .

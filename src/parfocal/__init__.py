@@ -12,17 +12,21 @@ if TYPE_CHECKING:
     from parfocal.evidence import gather
     from parfocal.extract import ExtractSettings, extract_particles
     from parfocal.ice import fit_plane, fit_planes
-    from parfocal.inputs import ReferenceFiles, read_inputs
+    from parfocal.inputs import read_inputs
     from parfocal.io import read_estimates, read_particles, write_estimates, write_particles
+    from parfocal.iterate_run import run_iterate
     from parfocal.pipeline import EstimateSettings, estimate
     from parfocal.reference import half_map_reference, map_reference
+    from parfocal.reference_files import ReferenceFiles
     from parfocal.set_inputs import read_sets
+    from parfocal.study import run_study
+    from parfocal.validation_run import run_validation
 
 _HOME = {  # public name -> module; imported when first asked for, so that `import parfocal` is quick
     "ESTIMATORS": "estimators",
     "EstimateSettings": "pipeline",
     "ExtractSettings": "extract",
-    "ReferenceFiles": "inputs",
+    "ReferenceFiles": "reference_files",
     "estimate": "pipeline",
     "extract_particles": "extract",
     "fit_plane": "ice",
@@ -36,6 +40,9 @@ _HOME = {  # public name -> module; imported when first asked for, so that `impo
     "read_sets": "set_inputs",
     "run_compare": "compare_run",
     "run_consensus": "consensus_run",
+    "run_iterate": "iterate_run",
+    "run_study": "study",
+    "run_validation": "validation_run",
     "write_estimates": "io",
     "write_particles": "io",
 }
@@ -58,6 +65,9 @@ __all__ = [  # noqa: RUF022 - in the order of the work
     "read_sets",
     "run_compare",
     "run_consensus",
+    "run_iterate",
+    "run_validation",
+    "run_study",
     "extract_particles",
     "ExtractSettings",
 ]

@@ -16,14 +16,14 @@ def make_data(folder: Path, *, particles: int, seed: int) -> tuple[Path, Truth]:
     check_free(folder)
     scene = Scene(
         particles=particles,
-        micrographs=6,
-        box=128,
-        pixel_size=1.2,
-        snr=0.05,
-        b_factor=50.0,
+        micrographs=12,
+        box=112,
+        pixel_size=1.3,
+        snr=0.2,
+        b_factor=30.0,
         ice_tilt=8.0,
         defocus_error=150.0,
-        height_scatter=80.0,
+        height_scatter=100.0,
         half_map_resolution=3.0,
     )
     simulation = simulate(scene, np.random.default_rng(seed))

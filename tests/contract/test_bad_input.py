@@ -236,7 +236,7 @@ def test_an_error_of_our_own_is_one_line_unless_asked_for(project, monkeypatch):
         (("simulate", "--out", "s", "--structure", "map.mrc"), "map.mrc", "no atoms|Unknown"),
         (("demo", "--out", ".", "--jobs", "0"), "", "0 jobs"),
         (("demo", "--out", "map.mrc"), "map.mrc", "is a file"),
-        (("demo", "--out", "d", "--particles", "2"), "scene", "micrographs = 6"),
+        (("demo", "--out", "d", "--particles", "2"), "scene", "micrographs = 12"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )

@@ -341,7 +341,7 @@ def test_demo_compares_with_the_truth(tmp_path):
     for words in ("Cramér-Rao bound", "pulls (estimate - truth) / error", "30 of 30 particles"):
         assert words in said.out + said.err
     assert (tmp_path / "demo" / "data" / "truth.star").exists()
-    assert (tmp_path / "demo" / "run" / "report.html").exists()
+    assert (tmp_path / "demo" / "study" / "report.html").exists()
 
 
 def test_a_method_that_would_look_farther_is_told_of(project):

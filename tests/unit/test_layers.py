@@ -17,15 +17,19 @@ FACADE = ("__init__.py", "__main__.py")  # the public names, each imported when 
 
 # The order in which data travel. A module imports from those before it, and from its own package.
 ORDER = (  # noqa: SIM905 - it is read as one line
-    "conventions errors jit optics limits particles losses estimates defocus_set io matching join "
-    "projection template fsc reference grid spectra insertion inversion symmetry "
-    "astigmatism likelihood calibration curves folds chunks leave_one_out "
-    "reconstruct evidence "
-    "ice layer learning ladder verdict estimators micrographs "
-    "grouped agreement expected against_global planes_of_sets stability faults compare "
-    "combination decomposition plane_errors heights consensus filters "
-    "execution boxes extract simulate inputs set_inputs run set_runs report "
-    "pipeline compare_run consensus_run demo cli"
+    "conventions errors jit optics limits particles half_sets losses estimates defocus_set "
+    "io matching join projection template fsc reference masks fsc_curves fsc_directions "
+    "fsc_spread guinier fsc_star fsc_faults fsc_measure fsc_inputs mask_file grid ewald "
+    "spectra insertion inversion symmetry astigmatism likelihood calibration curves folds "
+    "chunks leave_one_out reconstruct own_reference local_resolution monores windowed_fsc "
+    "evidence ice layer learning ladder verdict estimators iterate micrographs grouped "
+    "agreement expected against_global planes_of_sets stability faults compare combination "
+    "decomposition plane_errors heights consensus filters execution boxes extract simulate "
+    "reference_files inputs set_inputs set_particles reconstruct_inputs reconstruct_run run "
+    "set_runs local_runs micrograph_blocks block_jackknife negative_controls b_factor "
+    "validation validation_verdict validation_record study_record report pipeline "
+    "iterate_run fsc_run localres_run compare_run consensus_run validation_maps "
+    "validation_run study demo cli"
 ).split()
 
 HOMES = {  # library -> the only places that may import it
@@ -47,7 +51,13 @@ MANY_ARGUMENTS = {  # but for these, and why
     ("cli/consensus.py", "consensus"): "the options of the command",
     ("cli/estimate.py", "estimate"): "the options of the command",
     ("cli/extract.py", "extract"): "the options of the command",
+    ("cli/reconstruct.py", "reconstruct"): "the options of the command",
+    ("cli/iterate.py", "iterate"): "the options of the command",
+    ("cli/localres.py", "localres"): "the options of the command",
+    ("cli/mask.py", "mask"): "the options of the command",
     ("cli/simulate.py", "simulate"): "the options of the command",
+    ("cli/study.py", "study"): "the options of the command",
+    ("cli/validate.py", "validate"): "the options of the command",
     ("evidence.py", "gather"): "three inputs, and what is asked of the pass by keyword",
     ("spectra.py", "_accumulate"): "a compiled kernel takes arrays, not records",
 }

@@ -10,7 +10,22 @@ from typing import Annotated
 import typer
 
 from parfocal import __version__
-from parfocal.cli import compare, consensus, demo, estimate, extract, limits, simulate
+from parfocal.cli import (
+    compare,
+    consensus,
+    demo,
+    estimate,
+    extract,
+    fsc,
+    iterate,
+    limits,
+    localres,
+    mask,
+    reconstruct,
+    simulate,
+    study,
+    validate,
+)
 from parfocal.errors import InputError
 
 DEBUG = "PARFOCAL_DEBUG"  # set in the environment: errors of any kind show where they arose
@@ -18,7 +33,7 @@ DEBUG = "PARFOCAL_DEBUG"  # set in the environment: errors of any kind show wher
 app = typer.Typer(
     name="parfocal",
     help="Per-particle defocus for single-particle cryo-EM, with an error bar on every particle.",
-    epilog="Start with `parfocal demo --out demo`, then open demo/run/report.html.",
+    epilog="Start with `parfocal demo --out demo`, then open demo/study/report.html.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -86,6 +101,13 @@ app.command("estimate")(
 )
 app.command("compare")(_guarded(compare.compare, interrupted=FROM_SCRATCH))
 app.command("consensus")(_guarded(consensus.consensus, interrupted=FROM_SCRATCH))
+app.command("reconstruct")(_guarded(reconstruct.reconstruct, interrupted=FROM_SCRATCH))
+app.command("iterate")(_guarded(iterate.iterate, interrupted=FROM_SCRATCH))
+app.command("fsc")(_guarded(fsc.fsc, interrupted=FROM_SCRATCH))
+app.command("localres")(_guarded(localres.localres, interrupted=FROM_SCRATCH))
+app.command("mask")(_guarded(mask.mask, interrupted="run it again"))
+app.command("validate")(_guarded(validate.validate, interrupted=FROM_SCRATCH))
+app.command("study")(_guarded(study.study, interrupted="the same command with --resume goes on"))
 app.command("simulate")(_guarded(simulate.simulate, interrupted=FROM_SCRATCH))
 app.command("extract")(_guarded(extract.extract, interrupted=FROM_SCRATCH))
 app.command("limits")(_guarded(limits.limits, interrupted="run it again"))

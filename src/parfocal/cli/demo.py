@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from parfocal.cli.show import announce, machine_or_person
+from parfocal.cli.show import announce, study_told
 
 
 def demo(
@@ -16,25 +16,24 @@ def demo(
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Threads.")] = 2,
     seed: Annotated[int, typer.Option(help="The same seed gives the same data.")] = 1,
 ) -> None:
-    """Simulate a small data set with known truth, run the main job on it, and compare.
+    """Simulate a small data set with known truth, study it, and compare with the truth.
 
-    Takes under three minutes on two cores. Writes OUT/data (what `parfocal simulate` writes) and
-    OUT/run (what `parfocal estimate` writes); open OUT/run/report.html.
+    Takes some three minutes on two cores. Writes OUT/data (what `parfocal simulate` writes) and
+    OUT/study (what `parfocal study` writes); open OUT/study/report.html.
 
     \b
     Example:
       parfocal demo --out demo --particles 200
     """
     from parfocal.demo import demo_table, make_data
-    from parfocal.inputs import ReferenceFiles
-    from parfocal.pipeline import EstimateSettings, estimate
+    from parfocal.reference_files import ReferenceFiles
+    from parfocal.study import StudySettings, run_study
 
-    settings = EstimateSettings(jobs=jobs)
+    settings = StudySettings(methods=("bayes", "relion", "xmipp"), jobs=jobs)
     data, truth = make_data(out / "data", particles=particles, seed=seed)
     halves = data / "half1.mrc", data / "half2.mrc"
     files = ReferenceFiles(half_maps=halves, mask=data / "mask.mrc")
     with announce(quiet=False) as progress:
-        run = estimate(data / "particles.star", files, out / "run", settings, progress=progress)
-    for result in run.results.values():
-        print(demo_table(result.estimates, truth))
-    machine_or_person(run, False)
+        run = run_study(data / "particles.star", files, out / "study", settings, progress=progress)
+    print(demo_table(run.estimate.results["bayes"].estimates, truth))
+    study_told(run)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Progress = Callable[[str, int, int], None]
+OTHERS = ("maps", "blocks", "monores", "windowed FSC")  # stages that do not count particles
 EVERY = 30.0  # s between lines of progress where stderr is not a terminal, such as a log file
 
 
@@ -53,7 +54,8 @@ def _lines() -> Progress:
             told, rate = now, (done - first) / max(now - started, 1e-9)
             left = "" if done == total else f", {(total - done) / rate:.0f} s left"
             what = "" if stage == "particles" else f"{stage}: "
-            print(f"{what}{done} of {total} particles, {rate:.0f}/s{left}", file=sys.stderr)
+            unit = "" if stage in OTHERS else " particles"
+            print(f"{what}{done} of {total}{unit}, {rate:.0f}/s{left}", file=sys.stderr)
 
     return progress
 
@@ -127,3 +129,12 @@ def machine_or_person(run, as_json: bool) -> None:
             print(f"next job   {run.info['inputs']['particles']} (the input: {name} does not help)")
         else:
             print(f"next job   {run.particles_file(name)}")
+
+
+def study_told(run) -> None:
+    """The result of a study on stdout, in a few lines."""
+    for line in (*run.info["verdict"], *run.info["warnings"]):
+        print(line)
+    print(f"took       {run.info['timings']['wall_s']:.0f} s")
+    print(f"look at    {run.out / 'report.html'}")
+    print(f"next job   {run.best}")

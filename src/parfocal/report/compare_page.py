@@ -49,7 +49,7 @@ def compare_page(run: CompareRun) -> str:
             Tile("heights", quantity(float(heights), ".0f", "Å"), "sd, without truth"),
             Tile("faults", str(sum(f.severity == "fault" for f in run.faults)), "named below"),
         ),
-        sections=tuple(_sections(run)),
+        sections=tuple(compare_sections(run)),
     )
     return render_page(page)
 
@@ -75,7 +75,8 @@ def _sentences(run: CompareRun):
     yield from gaps or ["All sets hold the same particles."]
 
 
-def _sections(run: CompareRun) -> list[Section]:
+def compare_sections(run: CompareRun) -> list[Section]:
+    """What the page of a comparison shows, for pages that hold more."""
     found = run.comparison
     names, values, errors, _ = table_1(found)
     sections: list[Section] = []

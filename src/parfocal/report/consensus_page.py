@@ -42,7 +42,7 @@ def consensus_page(run: ConsensusRun) -> str:
             Tile("heights", f"{info['heights_sd']:.0f} Å", "sd, as the sets show it"),
         ),
         warnings=(*info["faults"], *info["warnings"]),
-        sections=tuple(_sections(run)),
+        sections=tuple(consensus_sections(run)),
     )
     return render_page(page)
 
@@ -67,7 +67,8 @@ def _sentences(run: ConsensusRun):
     yield from whole or ["All sets hold the same particles."]
 
 
-def _sections(run: ConsensusRun) -> list[Section]:
+def consensus_sections(run: ConsensusRun) -> list[Section]:
+    """What the page of a consensus shows, for pages that hold more."""
     found, joined = run.found, run.found.joined
     sections: list[Section] = [
         FigureSection(
