@@ -1,13 +1,13 @@
 """Are the error bars of `validate` right, and does it rank sets as their truth does?
 
-    python benchmarks/validate.py [--draws 30] [--particles 400] [--coarse]
+    python benchmarks/validate.py [--draws 30] [--particles 400] [--scene fine]
 
 Draws independent data sets of one made-up protein, with 150 Å of scatter about the input's defocus,
 and judges on each: the truth, two estimates of one quality (truth plus 60 Å, noise of their own), a
 poor one (plus 120 Å), and the controls of the truth. Printed are the mean of each set's worth, how it
 scatters over the draws beside the mean error bar that a single data set gives (pull: sd of (worth -
-mean) / error), and how often the 68 % interval of the difference of the two alike holds 0. With
---coarse pixels are so large that defocus cannot matter, and "no difference" is the right answer.
+mean) / error), and how often the 68 % interval of the difference of the two alike holds 0. In the scene
+"coarse" defocus cannot matter, and "input" is the right choice.
 """
 
 import argparse
@@ -46,21 +46,43 @@ def write_protein(path):
     path.write_text("\n".join(lines) + "\nEND\n")
 
 
-def scene_of(structure, particles, coarse):
+SCENES = {  # what differs
+    "fine": {  # some 2 Å, where 150 Å turn the CTF by more than a radian
+        "box": 80,
+        "pixel_size": 0.95,
+        "snr": 1.0,
+        "b_factor": 10.0,
+        "defocus": (3_000.0, 6_000.0),  # what is delocalised stays in so small a box
+        "half_map_resolution": 3.0,
+    },
+    "weak": {  # some 4 Å, where defocus matters little
+        "box": 64,
+        "pixel_size": 1.2,
+        "snr": 0.5,
+        "b_factor": 30.0,
+        "half_map_resolution": 3.0,
+    },
+    "coarse": {  # pixels of 4 Å, where it cannot
+        "box": 48,
+        "pixel_size": 4.0,
+        "snr": 1.0,
+        "b_factor": 10.0,
+        "defocus": (3_000.0, 6_000.0),
+        "half_map_resolution": 9.0,
+    },
+}
+
+
+def scene_of(structure, particles, name):
     """A small protein, images of high contrast: few of them reach a resolution that matters."""
     return Scene(
         structure=structure,
         particles=particles,
         micrographs=20,
-        box=48 if coarse else 80,
-        pixel_size=4.0 if coarse else 0.95,
-        snr=1.0,
-        b_factor=10.0,
-        defocus=(3_000.0, 6_000.0),  # what is delocalised must stay in so small a box
         ice_tilt=0.0,
         height_scatter=150.0,
         defocus_error=0.0,
-        half_map_resolution=9.0 if coarse else 3.0,
+        **SCENES[name],
     )
 
 
@@ -101,12 +123,12 @@ def main():
     )
     parser.add_argument("--draws", type=int, default=30)
     parser.add_argument("--particles", type=int, default=400)
-    parser.add_argument("--coarse", action="store_true")
+    parser.add_argument("--scene", choices=SCENES, default="fine")
     asked = parser.parse_args()
     folder = tempfile.TemporaryDirectory()
     structure = Path(folder.name) / "protein.pdb"
     write_protein(structure)
-    scene = scene_of(structure, asked.particles, asked.coarse)
+    scene = scene_of(structure, asked.particles, asked.scene)
     worth, resolution, alike, best, order = {}, {}, [], [], 0
     for number in range(asked.draws):
         judged, curves, found = draw(scene, SEED + number, NOISE)

@@ -27,22 +27,22 @@ def about(judged, change=150.0):
     )
 
 
-def drawn(tmp_path_factory, *, coarse):
+def drawn(tmp_path_factory, scene):
     structure = tmp_path_factory.mktemp("protein") / "protein.pdb"
     measures.write_protein(structure)
-    return measures.draw(measures.scene_of(structure, 300, coarse), SEED, NOISE)
+    return measures.draw(measures.scene_of(structure, 300, scene), SEED, NOISE)
 
 
 @pytest.fixture(scope="module")
 def fine(tmp_path_factory):
     """Data of some 2 Å, where 150 Å of defocus turn the CTF by more than a radian."""
-    return drawn(tmp_path_factory, coarse=False)
+    return drawn(tmp_path_factory, "fine")
 
 
 @pytest.fixture(scope="module")
 def coarse(tmp_path_factory):
     """Pixels of 4 Å: 150 Å of defocus turn the CTF by 8° at most."""
-    return drawn(tmp_path_factory, coarse=True)
+    return drawn(tmp_path_factory, "coarse")
 
 
 def interval(one):
