@@ -19,14 +19,13 @@ from parfocal.io.chimerax import write_coloured_map
 from parfocal.io.files import check_free, replacing
 from parfocal.local_resolution import MASKED, LocalResolution, local_difference
 from parfocal.local_runs import Difference, LocalRun, summary
-from parfocal.masks import make_mask
+from parfocal.masks import TIGHT, make_mask
 from parfocal.monores import Sweep, monores
 from parfocal.report.localres_page import localres_page
 from parfocal.windowed_fsc import Window, windowed_fsc
 
 METHODS = ("monores", "fsc")
 AUTO = "auto"
-TIGHT = {"lowpass": 10.0, "extend": 0.0, "edge": 3.0}  # of the automatic mask: no solvent
 SHOWN = 0.65  # share of the mask's voxels that lie below the level of the surface
 PIXEL_TOLERANCE = 0.01
 ONLY = "map"  # what one pair without a name is called

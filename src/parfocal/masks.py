@@ -12,6 +12,7 @@ NOISE = 4.5  # standard deviations of the solvent that a threshold stands above 
 SHARE = 0.3  # of the molecule's mean density, at which the automatic threshold stands
 SMALLEST = 0.1  # of the largest body's volume, that another body needs to be kept
 ROUNDS = 50  # of the automatic threshold's iteration; it settles in about 10
+TIGHT = {"lowpass": 10.0, "extend": 0.0, "edge": 3.0}  # a mask that holds no solvent
 
 
 def make_mask(

@@ -8,11 +8,18 @@ from typing import NamedTuple
 import numpy as np
 
 from parfocal.block_jackknife import ITERATIONS
+from parfocal.errors import InputError
 from parfocal.fsc_curves import FscCurves, fsc_curves
 from parfocal.fsc_star import write_fsc_star
 from parfocal.guinier import Guinier, guinier
 from parfocal.io import write_map
-from parfocal.local_resolution import LocalDifference, LocalResolution, local_difference
+from parfocal.local_resolution import (
+    MASKED,
+    LocalDifference,
+    LocalResolution,
+    local_difference,
+)
+from parfocal.masks import TIGHT, make_mask
 from parfocal.monores import Sweep, monores, signal_end
 from parfocal.own_reference import automatic_mask
 from parfocal.reconstruct import Reconstruction
@@ -58,7 +65,8 @@ def maps_of(
     names = list(made)
     first, second = _halves(made[names[0]])
     mask = automatic_mask(first + second, pixel_size) if inputs.mask is None else inputs.mask
-    finest = signal_end(first, second, mask, pixel_size) / BEYOND
+    tight = _tight(first + second, mask, pixel_size)
+    finest = signal_end(first, second, tight, pixel_size) / BEYOND
     sweep = Sweep(finest=max(2 * pixel_size, finest))
     found = {}
     for number, name in enumerate(names):
@@ -70,7 +78,7 @@ def maps_of(
         local = None
         if making.local_resolution and not is_control(name):
             local = monores(
-                first, second, mask, pixel_size=pixel_size, sweep=sweep, workers=making.workers
+                first, second, tight, pixel_size=pixel_size, sweep=sweep, workers=making.workers
             )
         line = guinier(
             (first + second) / 2 * mask,
@@ -90,6 +98,14 @@ def _halves(one: Reconstruction) -> tuple[np.ndarray, np.ndarray]:
     return one.half_map(1, iterations=ITERATIONS), one.half_map(2, iterations=ITERATIONS)
 
 
+def _tight(density: np.ndarray, mask: np.ndarray, pixel_size: float) -> np.ndarray:
+    """The part of `mask` that holds no solvent, which would count as a poor part of the molecule."""
+    try:
+        return make_mask(density, pixel_size, **TIGHT) * (mask > MASKED)
+    except InputError:  # there is no such part: then all of it
+        return mask
+
+
 def _write(folder: Path, maps: SetMaps, halves, pixel_size: float) -> None:
     for number, density in enumerate(halves, 1):
         write_map(folder / f"half{number}.mrc", density, pixel_size)
@@ -100,14 +116,14 @@ def _write(folder: Path, maps: SetMaps, halves, pixel_size: float) -> None:
 
 
 def local_gains(
-    maps: Mapping[str, SetMaps], mask, base: str, *, rng: np.random.Generator
+    maps: Mapping[str, SetMaps], base: str, *, rng: np.random.Generator
 ) -> dict[str, LocalDifference]:
     """By how much [Å] the local resolution of each set is finer than that of `base`."""
     first = maps[base].local
     if first is None:
         return {}
     return {
-        name: local_difference(first.resolution, one.local.resolution, mask, rng=rng)
+        name: local_difference(first.resolution, one.local.resolution, first.inside, rng=rng)
         for name, one in maps.items()
         if one.local is not None and name != base
     }

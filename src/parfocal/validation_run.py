@@ -111,7 +111,7 @@ def run_validation(
         guinier={name: one.line for name, one in maps.items()},
         b_factor={q.name: rosenthal_henderson(q.particles, q.subset_resolution) for q in judged},
         local={name: one.local for name, one in maps.items() if one.local is not None},
-        local_gain=local_gains(maps, mask, INPUT, rng=np.random.default_rng(settings.seed)),
+        local_gain=local_gains(maps, INPUT, rng=np.random.default_rng(settings.seed)),
         densities={name: one.density for name, one in maps.items() if not is_control(name)},
         best=best_set(judged, about),
     )
@@ -150,6 +150,9 @@ def run_validation(
 def _with_controls(inputs: ReconstructInputs, settings: ValidationSettings) -> dict[str, Particles]:
     sets = dict(inputs.sets)
     given = [name for name in sets if name != INPUT]
+    for name in filter(is_control, given):
+        what = f"a set is called {name!r}, as a negative control is"
+        raise InputError(what, mend="give it another name, as in NAME=FILE")
     wanted = given[:1] if settings.controls is None else settings.controls
     for name in wanted:
         if name not in given:
@@ -190,7 +193,7 @@ def _circumstances(files, inputs, sets: Mapping[str, Particles], blocks: Blocks)
         astigmatism=frozenset(
             name for name, v in vectors.items() if np.abs(v - vectors[INPUT]).max() > SAME
         ),
-        full_map=frozenset(name for name, path in files.sets.items() if _met_full_map(path)),
+        dependent=frozenset(name for name, path in files.sets.items() if _met_other_half(path)),
     )
 
 
@@ -200,12 +203,12 @@ def _vector(particles: Particles) -> np.ndarray:
     )
 
 
-def _met_full_map(path: Path) -> bool:
-    """Whether a set is of a run of ours in which particles met the full map, or an outside one."""
+def _met_other_half(path: Path) -> bool:
+    """Whether a set is of a run of ours in which particles met more than the map of their own half."""
     for folder in Path(path).resolve().parents[:2]:
         try:
             told = json.loads((folder / "run.json").read_text())
         except (OSError, ValueError):
             continue
-        return isinstance(told, dict) and told.get("reference") == "full"
+        return isinstance(told, dict) and told.get("reference") in ("full", "opposite")
     return False

@@ -22,7 +22,7 @@ class Circumstances:
     voltage: float  # kV
     change: Mapping[str, float]  # Å, root mean square of a set's change from the input
     astigmatism: frozenset[str] = field(default_factory=frozenset)  # sets that change it too
-    full_map: frozenset[str] = field(default_factory=frozenset)  # sets found with the full map
+    dependent: frozenset[str] = field(default_factory=frozenset)  # sets whose halves met each other
 
 
 def is_control(name: str) -> bool:
@@ -125,8 +125,8 @@ def _doubts(one: SetQuality, about: Circumstances) -> Iterator[str]:
         yield "its changes shuffled within micrographs do as well: the gain is not of single heights"
     if one.curves.reaches_nyquist(LEVEL):
         yield "the FSC is above 0.143 at Nyquist: the pixel size is the limit"
-    if one.name in about.full_map:
-        yield "its estimates met the full map, so its half-maps are not independent"
+    if one.name in about.dependent:
+        yield "its particles met the other half's map, so its half-maps are not independent"
     if one.name in about.astigmatism:
         yield "it changes astigmatism too: the difference is not of defocus alone"
     if not about.whole_micrographs:

@@ -124,6 +124,7 @@ def test_common_particles_alone_can_be_judged(run):
         (("run/bayes", *BASE, "--blocks", 2), "", "2 blocks"),
         (("run/bayes", *BASE, "--sym", "Q7"), "", "'Q7' is not known"),
         (("input=run/bayes/estimates.star", *BASE), "", "cannot be called 'input'"),
+        (("a-twice=run/bayes/estimates.star", *BASE), "", "as a negative control is"),
     ],
 )
 def test_bad_input_is_told_in_one_line(run, arguments, where, words):
@@ -133,13 +134,14 @@ def test_bad_input_is_told_in_one_line(run, arguments, where, words):
     assert not Path("judged").exists()
 
 
-def test_a_run_that_met_the_full_map_is_marked(run):
+@pytest.mark.parametrize("reference", ["full", "opposite"])
+def test_a_run_that_met_the_other_half_is_marked(run, reference):
     told = info("run")
-    Path("run/run.json").write_text(json.dumps({**told, "reference": "full"}))
+    Path("run/run.json").write_text(json.dumps({**told, "reference": reference}))
     options = (*BASE, *QUICK, "--controls", "none", "--blocks", 4, "--out", "judged")
     assert parfocal("validate", "run/bayes", *options).code == 0
     rows = {row["name"]: row["doubts"] for row in info("judged")["rows"]}
-    assert any("full map" in doubt for doubt in rows["bayes"])
+    assert any("other half" in doubt for doubt in rows["bayes"])
 
 
 def test_a_study_does_it_all(project):

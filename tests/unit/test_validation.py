@@ -240,7 +240,7 @@ def test_reasons_not_to_believe_a_row():
     clear = quality("a", 0.2, over_shuffled=Value(value=0.3, error=0.02, freedom=19))
     assert doubts(clear, about()) == ()
     for words, circumstances in (
-        ("full map", about(full_map=frozenset({"a"}))),
+        ("met the other half", about(dependent=frozenset({"a"}))),
         ("astigmatism", about(astigmatism=frozenset({"a"}))),
         ("few micrographs", about(whole_micrographs=False)),
     ):

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from parfocal.cli.sets import Ignore, Jobs
 from parfocal.cli.show import announce, machine_or_person
 
 # said here, for the table of methods would load numpy; a test holds that they are the same
@@ -76,13 +77,7 @@ def estimate(
         list[Path] | None,
         typer.Option(metavar="FILE", help="cryoSPARC passthrough .cs; may be repeated."),
     ] = None,
-    ignore: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FIELD",
-            help="cryoSPARC aberration to leave out, such as ctf/tilt_A; may be repeated.",
-        ),
-    ] = None,
+    ignore: Ignore = None,
     reference: Annotated[
         str,
         typer.Option(
@@ -112,7 +107,7 @@ def estimate(
             metavar="FACTOR", help="Padded size over box [default: as delocalisation asks]."
         ),
     ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", help="Threads.")] = 1,
+    jobs: Jobs = 1,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run.")
     ] = False,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from parfocal.cli.sets import Json, Out, Passthrough
+from parfocal.cli.sets import Jobs, Json, Out, Passthrough
 from parfocal.cli.show import announce
 
 
@@ -42,7 +42,7 @@ def iterate(
         typer.Option("--range", metavar="Å", help="Searched either side of the input defocus."),
     ] = 1000.0,
     passthrough: Passthrough = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", help="Threads.")] = 1,
+    jobs: Jobs = 1,
     json: Json = False,
 ) -> None:
     """Estimate, reconstruct with the new defoci, and estimate again, for as long as it pays.

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from parfocal.cli.sets import TOLERANCE, Json, Out, Passthrough, Tolerance
+from parfocal.cli.sets import (
+    TOLERANCE,
+    Common,
+    Ignore,
+    Json,
+    Out,
+    Passthrough,
+    Split,
+    Symmetry,
+    Tolerance,
+)
 from parfocal.cli.show import announce
 
 
@@ -28,9 +38,7 @@ def reconstruct(
             "estimates.star, RELION .star, cryoSPARC .cs, Xmipp .xmd. Each gets maps of its own.",
         ),
     ] = None,
-    sym: Annotated[
-        str, typer.Option(metavar="GROUP", help="Point group, in RELION's settings: C1, D2, O, I1.")
-    ] = "C1",
+    sym: Symmetry = "C1",
     mask: Annotated[
         Path | None,
         typer.Option(
@@ -49,16 +57,8 @@ def reconstruct(
             metavar="FACTOR", help="Of the Fourier grid over the box; 1.5 halves the memory."
         ),
     ] = 2.0,
-    split: Annotated[
-        int | None,
-        typer.Option(
-            metavar="SEED",
-            help="For particles without half-sets: draw them at random in every micrograph.",
-        ),
-    ] = None,
-    common: Annotated[
-        bool, typer.Option("--common", help="Leave out of all sets what one of them lacks.")
-    ] = False,
+    split: Split = None,
+    common: Common = False,
     ewald: Annotated[
         float | None,
         typer.Option(
@@ -71,13 +71,7 @@ def reconstruct(
         typer.Option("--reverse-curvature", help="Bend the Ewald sphere the other way."),
     ] = False,
     passthrough: Passthrough = None,
-    ignore: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FIELD",
-            help="cryoSPARC aberration to leave out, such as ctf/tilt_A; may be repeated.",
-        ),
-    ] = None,
+    ignore: Ignore = None,
     tolerance: Tolerance = TOLERANCE,
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", metavar="N", help="Threads; 2, one a half-set, are used.")

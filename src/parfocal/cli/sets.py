@@ -1,4 +1,4 @@
-"""What the commands on sets of defoci share: their arguments, and reading them."""
+"""What the commands share: their arguments, and reading them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -29,6 +29,27 @@ Passthrough = Annotated[
     list[Path] | None,
     typer.Option(metavar="FILE", help="cryoSPARC passthrough .cs; may be repeated."),
 ]
+Ignore = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FIELD",
+        help="cryoSPARC aberration to leave out, such as ctf/tilt_A; may be repeated.",
+    ),
+]
+Split = Annotated[
+    int | None,
+    typer.Option(
+        metavar="SEED",
+        help="For particles without half-sets: draw them at random in every micrograph.",
+    ),
+]
+Common = Annotated[
+    bool, typer.Option("--common", help="Leave out of all sets what one of them lacks.")
+]
+Symmetry = Annotated[
+    str, typer.Option(metavar="GROUP", help="Point group, in RELION's settings: C1, D2, O, I1.")
+]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", metavar="N", help="Threads.")]
 Tolerance = Annotated[
     float,
     typer.Option(metavar="Å", help="Between coordinates of one particle, where names do not tell."),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from parfocal.cli.sets import Json, Passthrough
+from parfocal.cli.sets import Ignore, Jobs, Json, Passthrough, Symmetry
 from parfocal.cli.show import announce, study_told
 
 METHODS = "bayes,relion,cryosparc,xmipp,gctf"  # said here; a test holds that `study` has the same
@@ -47,7 +47,7 @@ def study(
         str | None,
         typer.Option(metavar="FILE", help="Soft mask [default: made of the reconstructed maps]."),
     ] = None,
-    sym: Annotated[str, typer.Option(metavar="GROUP", help="Symmetry: C1, D2, O ...")] = "C1",
+    sym: Symmetry = "C1",
     method: Annotated[
         str, typer.Option(metavar="NAMES", help="Methods, with commas; the first is the main one.")
     ] = METHODS,
@@ -67,11 +67,8 @@ def study(
         ),
     ] = 0,
     passthrough: Passthrough = None,
-    ignore: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FIELD", help="cryoSPARC aberration to leave out; may be repeated."),
-    ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", help="Threads.")] = 2,
+    ignore: Ignore = None,
+    jobs: Jobs = 2,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted study.")
     ] = False,

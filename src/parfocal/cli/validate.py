@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from parfocal.cli.sets import TOLERANCE, Json, Out, Passthrough, Tolerance
+from parfocal.cli.sets import (
+    TOLERANCE,
+    Common,
+    Ignore,
+    Jobs,
+    Json,
+    Out,
+    Passthrough,
+    Split,
+    Symmetry,
+    Tolerance,
+)
 from parfocal.cli.show import announce
 
 
@@ -30,7 +41,7 @@ def validate(
         ),
     ],
     out: Out,
-    sym: Annotated[str, typer.Option(metavar="GROUP", help="Symmetry: C1, D2, O ...")] = "C1",
+    sym: Symmetry = "C1",
     mask: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Soft mask [default: made of the input's map]."),
@@ -49,23 +60,12 @@ def validate(
     local_resolution: Annotated[
         bool, typer.Option(help="Measure local resolution too; costs a sweep for each set.")
     ] = True,
-    split: Annotated[
-        int | None,
-        typer.Option(
-            metavar="SEED",
-            help="For particles without half-sets: draw them at random in every micrograph.",
-        ),
-    ] = None,
-    common: Annotated[
-        bool, typer.Option("--common", help="Leave out of all sets what one of them lacks.")
-    ] = False,
+    split: Split = None,
+    common: Common = False,
     passthrough: Passthrough = None,
-    ignore: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FIELD", help="cryoSPARC aberration to leave out; may be repeated."),
-    ] = None,
+    ignore: Ignore = None,
     tolerance: Tolerance = TOLERANCE,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", help="Threads.")] = 1,
+    jobs: Jobs = 1,
     json: Json = False,
 ) -> None:
     """Which defocus makes the better map, and is that sure? Half-maps with each set, compared.

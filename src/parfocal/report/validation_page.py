@@ -140,7 +140,8 @@ def _table(run: ValidationRun) -> TableSection:
         noun="sets",
         muted=[row for row, one in enumerate(found) if is_control(one.name)],
         caption="± is one standard error, from leaving out blocks of whole micrographs; differences are "
-        "paired. Grey: negative controls.",
+        "paired. The error of the local gain is of noise that varies over the map alone, not of which "
+        "particles there are. Grey: negative controls.",
         columns=(
             Column(heading="set", name="set", values=[one.name for one in found]),
             column(
