@@ -113,7 +113,9 @@ def _doubts(one: SetQuality, about: Circumstances) -> Iterator[str]:
         if one.worth.value > 0 and one.worth.sure():
             yield f"a control that beats the input: {_meaning(one.name)}"
         return
-    if not one.worth.sure():
+    if not about.change[one.name] > 0:
+        yield "it is the input: none of its particles are trusted, or none was changed"
+    elif not one.worth.sure():
         yield "the difference is within its error"
         turn = np.pi * wavelength(about.voltage) * about.change[one.name] / one.resolution**2
         if turn < SMALL:
@@ -121,7 +123,10 @@ def _doubts(one: SetQuality, about: Circumstances) -> Iterator[str]:
                 f"its changes, {about.change[one.name]:.0f} Å rms, turn the CTF by "
                 f"{np.degrees(turn):.0f}° only at {one.resolution:.1f} Å"
             )
-    elif one.worth.value > 0 and one.over_shuffled is not None and not one.over_shuffled.sure():
+    shuffled = one.over_shuffled
+    if shuffled is not None and shuffled.error == 0:
+        yield "it has one change for each micrograph: shuffling within them says nothing of it"
+    elif shuffled is not None and one.worth.value > 0 and one.worth.sure() and not shuffled.sure():
         yield "its changes shuffled within micrographs do as well: the gain is not of single heights"
     if one.curves.reaches_nyquist(LEVEL):
         yield "the FSC is above 0.143 at Nyquist: the pixel size is the limit"

@@ -251,6 +251,10 @@ def test_reasons_not_to_believe_a_row():
     small = quality("a", 0.0)
     assert any("turn the CTF by" in d for d in doubts(small, about(change={"a": 5.0})))
     assert doubts(quality("a-reversed", 0.2), about())
+    same = quality("a", 0.0, 0.0)
+    assert any("it is the input" in d for d in doubts(same, about(change={"a": 0.0})))
+    one_shift = quality("a", 0.2, over_shuffled=Value(value=0.0, error=0.0, freedom=19))
+    assert any("one change for each micrograph" in d for d in doubts(one_shift, about()))
 
 
 def test_qualities_are_paired(simulation):
