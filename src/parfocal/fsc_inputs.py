@@ -9,6 +9,7 @@ import numpy as np
 
 from parfocal.errors import InputError
 from parfocal.io import read_map
+from parfocal.io.mask import read_mask
 from parfocal.masks import make_mask
 from parfocal.reference import soft_sphere
 
@@ -122,21 +123,4 @@ def mask_of(choice: str, pairs: Sequence[Pair], pixel_size: float) -> np.ndarray
     if choice == AUTO:
         total = sum(half for pair in pairs for half in (pair.half1, pair.half2))
         return make_mask(np.asarray(total) / (2 * len(pairs)), pixel_size)
-    return read_mask(Path(choice), pairs[0], pixel_size)
-
-
-def read_mask(path: Path, pair: Pair, pixel_size: float) -> np.ndarray:
-    """The mask of a file, float32 in [0, 1], on the grid of `pair`. InputError."""
-    mask, size = read_map(path)
-    size = size if np.isfinite(size) and size > 0 else pixel_size
-    _check_grid((mask.shape, size), (pair.half1.shape, pixel_size), path, pair.files[0])
-    if not np.isfinite(mask).all() or mask.max() <= 0:
-        what = "zero everywhere, or not finite"
-        raise InputError(what, where=path, mend="make the mask again (parfocal mask)")
-    if mask.min() < -1e-3 or mask.max() > 1 + 1e-3:
-        raise InputError(
-            f"values lie in [{mask.min():.3g}, {mask.max():.3g}], expected [0, 1]",
-            where=path,
-            mend="give a mask, not a map: parfocal mask makes one of it",
-        )
-    return np.clip(mask, 0, 1)
+    return read_mask(Path(choice), box=len(pairs[0].half1), pixel_size=pixel_size)

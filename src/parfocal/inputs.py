@@ -10,6 +10,7 @@ from parfocal.chunks import one_by_one
 from parfocal.errors import InputError
 from parfocal.half_sets import DRAWN, with_half_sets
 from parfocal.io import StackImages, check_stacks, read_map, read_particles
+from parfocal.io.mask import read_mask
 from parfocal.io.star import read_star
 from parfocal.losses import Loss, losses_of
 from parfocal.own_reference import OwnReference, automatic_mask, own_reference, whole_box
@@ -57,7 +58,7 @@ def read_inputs(
     if reference_files.own is None:
         reference = read_reference(reference_files, found.particles)
     else:
-        mask = read_mask(reference_files, found.particles)
+        mask = mask_for(reference_files, found.particles)
         reference = remade(found, reference_files, mask, run=run).reference
     return Inputs(**vars(found), reference=reference)
 
@@ -145,20 +146,14 @@ def read_reference(files: ReferenceFiles, particles: Particles) -> Reference:
         raise InputError(error.what, where=where, mend=error.mend) from None
 
 
-def read_mask(files: ReferenceFiles, particles: Particles) -> np.ndarray | None:
+def mask_for(files: ReferenceFiles, particles: Particles) -> np.ndarray | None:
     """The mask for maps of the particles' own; None where it is to be made of them."""
     if files.masked == AUTO:
         return None
     if "mask" not in files.paths():
         return whole_box(particles)
-    path = files.paths()["mask"]
-    arrays, sizes = _read_maps({"mask": path}, particles)
-    first = particles.optics[0]
-    if len(arrays["mask"]) != first.image_size or not _alike(sizes["mask"], first.pixel_size):
-        what = f"box {len(arrays['mask'])} at {sizes['mask']:.4g} Å/px, but the maps will have box "
-        what += f"{first.image_size} at {first.pixel_size:.4g} Å/px"
-        raise InputError(what, where=path, mend="make it on the grid of the first optics group")
-    return arrays["mask"]
+    first = particles.optics[0]  # on whose grid the maps will be
+    return read_mask(files.paths()["mask"], box=first.image_size, pixel_size=first.pixel_size)
 
 
 def _read_maps(roles, particles):

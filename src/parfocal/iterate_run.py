@@ -15,7 +15,7 @@ import parfocal
 from parfocal.errors import InputError
 from parfocal.estimators import ESTIMATORS
 from parfocal.execution import threads
-from parfocal.inputs import ParticleInputs, read_mask, read_particle_inputs, remade
+from parfocal.inputs import ParticleInputs, mask_for, read_particle_inputs, remade
 from parfocal.io import write_estimates, write_map, write_particles, write_star
 from parfocal.io.files import check_free, replacing
 from parfocal.io.star import Rounded
@@ -115,7 +115,7 @@ def _rounds(found: ParticleInputs, files, settings, progress):
 
     The maps are those of the last such defoci.
     """
-    given, run = read_mask(files, found.particles), threads(settings.jobs)
+    given, run = mask_for(files, found.particles), threads(settings.jobs)
 
     def remake(particles, mask) -> OwnReference:
         progress("reconstructing", 0, 1)

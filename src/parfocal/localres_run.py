@@ -17,6 +17,7 @@ from parfocal.errors import InputError
 from parfocal.io import read_map, write_map
 from parfocal.io.chimerax import write_coloured_map
 from parfocal.io.files import check_free, replacing
+from parfocal.io.mask import read_mask
 from parfocal.local_resolution import MASKED, LocalResolution, local_difference
 from parfocal.local_runs import Difference, LocalRun, summary
 from parfocal.masks import TIGHT, make_mask
@@ -104,7 +105,7 @@ def run_localres(
     first = read_halves(next(iter(pairs.values())), settings.pixel_size)
     if "fsc" in settings.methods:
         settings.window.across(first.pixel_size, len(first.half1))  # complains before all work
-    soft = read_mask(mask, first) if mask else _automatic(first)
+    soft = _given(mask, first) if mask else _automatic(first)
     results, density = {}, {}
     for name, files in pairs.items():
         halves = read_halves(files, settings.pixel_size)
@@ -154,13 +155,9 @@ def read_halves(files: tuple[Path, Path], pixel_size: float | None) -> HalfMaps:
     return HalfMaps(half1, half2, size)
 
 
-def read_mask(file: Path, halves: HalfMaps) -> np.ndarray:
-    """A mask in [0, 1] on the half-maps' grid. Raises InputError."""
-    mask, size = read_map(file)
-    _check_same(HalfMaps(mask, mask, size if size > 0 else halves.pixel_size), halves, where=file)
-    if not np.isfinite(mask).all() or mask.min() < -1e-3 or mask.max() > 1 + 1e-3:
-        what = f"values lie in [{mask.min():.3g}, {mask.max():.3g}], expected [0, 1]"
-        raise InputError(what, where=file, mend="divide it by its maximum, or make it again")
+def _given(file: Path, halves: HalfMaps) -> np.ndarray:
+    """A mask on the half-maps' grid that has an inside. Raises InputError."""
+    mask = read_mask(file, box=len(halves.half1), pixel_size=halves.pixel_size)
     if not (mask > MASKED).any():
         mend = "make the mask again, with `parfocal mask`"
         raise InputError(f"nowhere above {MASKED}", where=file, mend=mend)

@@ -9,9 +9,10 @@ import numpy as np
 from parfocal.defocus_set import set_of_particles
 from parfocal.errors import InputError
 from parfocal.half_sets import with_half_sets
-from parfocal.io import check_stacks, read_map, read_particles
+from parfocal.io import check_stacks, read_particles
 from parfocal.io.defocus_sets import read_defocus_set
 from parfocal.io.formats import CRYOSPARC, format_of
+from parfocal.io.mask import read_mask
 from parfocal.join import TOLERANCE, join
 from parfocal.losses import losses_of
 from parfocal.particles import Particles
@@ -19,7 +20,6 @@ from parfocal.set_particles import check_half_sets, sets_of_particles
 
 INPUT = "input"  # name of the set of the particle file's own defoci
 OWN = ("half1.mrc", "half2.mrc", "map.mrc", "fsc.star", "run.json", INPUT)  # no names for sets
-PIXEL_TOLERANCE = 0.01  # relative difference of pixel sizes that still counts as the same
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,9 @@ def read_reconstruct_inputs(files: ReconstructFiles) -> ReconstructInputs:
     _check_images(particles)
     particles, was_split = with_half_sets(particles, files.split)
     sets, told = _sets(particles, files)
-    mask = None if files.mask is None else _mask(files.mask, particles)
+    optics = particles.optics[0]  # on whose grid the maps will be
+    grid = {"box": optics.image_size, "pixel_size": optics.pixel_size}
+    mask = None if files.mask is None else read_mask(files.mask, **grid)
     return ReconstructInputs(
         particles=particles, sets=sets, mask=mask, was_split=was_split, told=told
     )
@@ -123,19 +125,3 @@ def _sets(
         told += (f"{lacking} of {len(particles)} particles are left out of all sets, as asked",)
         sets = {name: one.take(found.held) for name, one in sets.items()}
     return sets, told
-
-
-def _mask(path: Path, particles: Particles) -> np.ndarray:
-    """The mask, on the grid of the maps to be made: that of the first optics group."""
-    mask, size = read_map(path)
-    optics = particles.optics[0]
-    box, pixel_size = optics.image_size, optics.pixel_size
-    size = size if np.isfinite(size) and size > 0 else pixel_size
-    if mask.shape != (box, box, box) or abs(size / pixel_size - 1) > PIXEL_TOLERANCE:
-        sides = " × ".join(map(str, mask.shape[::-1]))
-        what = f"{sides} voxels at {size:.4g} Å, where the maps have box {box} at {pixel_size:.4g}"
-        raise InputError(what, where=path, mend="make the mask on the grid of this refinement")
-    if not np.isfinite(mask).all() or not (mask > 0).any() or mask.min() < 0 or mask.max() > 1.001:
-        what = f"values are not those of a mask, from 0 to 1: {mask.min():.3g} to {mask.max():.3g}"
-        raise InputError(what, where=path, mend="divide it by its maximum, or make it again")
-    return mask

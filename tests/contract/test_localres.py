@@ -190,7 +190,7 @@ def test_bad_input_is_refused_and_nothing_written(here, simulation, case):
         ("wide", simulation.map, 1.5 * size),
         ("flat", np.ones((8, 16, 16)), size),
         ("nan", simulation.map, size),
-        ("empty", np.zeros((n, n, n)), size),
+        ("empty", np.full((n, n, n), 0.3), size),
     ):
         write_map(f"{name}.mrc", volume, pixel)
     with Path("nan.mrc").open("r+b") as file:

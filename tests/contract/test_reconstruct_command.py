@@ -213,10 +213,10 @@ def of_set(**columns):
 SET = ("other=other.star",)
 MASK = ("--mask", "mask.mrc")
 BAD = {
-    "mask of another box": (smaller_mask, MASK, "mask.mrc", "40 × 40 × 40 voxels .* box 48"),
+    "mask of another box": (smaller_mask, MASK, "mask.mrc", "box 40 .* box 48"),
     "mask of another pixel": (other_mask(lambda m: m, 2.4), MASK, "mask.mrc", "at 2.4 Å"),
-    "mask of 0": (other_mask(np.zeros_like), MASK, "mask.mrc", "not those of a mask"),
-    "mask to 255": (other_mask(lambda m: 255 * m), MASK, "mask.mrc", "not those of a mask"),
+    "mask of 0": (other_mask(np.zeros_like), MASK, "mask.mrc", "zero everywhere"),
+    "mask to 255": (other_mask(lambda m: 255 * m), MASK, "mask.mrc", "expected .0, 1."),
     "other particles": (
         of_set(rlnImageName=[f"{i + 1}@elsewhere.mrcs" for i in range(N)], rlnCoordinateX=None),
         SET,
