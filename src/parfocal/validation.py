@@ -76,13 +76,20 @@ class SetQuality:
         return self.resolution**2 * self.frequency.error
 
     @property
+    def base_resolution(self) -> float:
+        """Å, the input's; nan where its FSC is below the level from the start."""
+        base = self.frequency.value - self.finer.value
+        return 1 / base if base > 0 else np.nan
+
+    @property
     def gain(self) -> float:
         """Å by which the resolution is better than the input's; worse, if below 0."""
-        return self.resolution**2 * self.finer.value
+        return self.base_resolution - self.resolution
 
     @property
     def gain_error(self) -> float:
-        return self.resolution**2 * self.finer.error
+        """Å, one standard error of the paired difference."""
+        return self.base_resolution * self.resolution * self.finer.error
 
 
 def qualities(

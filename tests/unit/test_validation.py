@@ -257,6 +257,15 @@ def test_reasons_not_to_believe_a_row():
     assert any("one change for each micrograph" in d for d in doubts(one_shift, about()))
 
 
+def test_what_is_finer_is_the_difference_of_the_resolutions():
+    frequency = Value(value=1 / 3.55, error=0.01, freedom=19)
+    finer = Value(value=1 / 3.55 - 1 / 3.90, error=0.004, freedom=19)
+    one = replace(quality("a", 0.2), frequency=frequency, finer=finer)
+    assert one.gain == pytest.approx(0.35)
+    assert one.gain_error == pytest.approx(0.004 * 3.55 * 3.90)
+    assert one.resolution_error == pytest.approx(0.01 * 3.55**2)
+
+
 def test_qualities_are_paired(simulation):
     """The error of a difference is far below that of either, as both maps have the same noise."""
     base = simulation.particles

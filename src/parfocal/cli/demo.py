@@ -18,7 +18,7 @@ def demo(
 ) -> None:
     """Simulate a small data set with known truth, study it, and compare with the truth.
 
-    Takes some three minutes on two cores. Writes OUT/data (what `parfocal simulate` writes) and
+    Takes some two minutes on two cores. Writes OUT/data (what `parfocal simulate` writes) and
     OUT/study (what `parfocal study` writes); open OUT/study/report.html.
 
     \b
