@@ -56,6 +56,7 @@ class Joined:
     ok: np.ndarray  # (n, K) bool, joined and to be trusted
     row: np.ndarray  # (n, K) int in the set's file; -1 where it lacks the particle
     posterior: np.ndarray  # (K,) bool, of sets whose values are means over a prior
+    widest_angle: np.ndarray  # (K,) rad, largest size of an angle as it is on file; nan without any
 
     def __len__(self) -> int:
         return len(self.base)
@@ -77,7 +78,7 @@ def join(
     if not tolerance > 0:
         raise InputError(f"tolerance = {tolerance:g}", mend="give a number of Å above 0")
     names: list[str] = []
-    joints, columns, posterior = [], [], []
+    joints, columns, posterior, widest = [], [], [], []
     prior = np.full(0, np.nan) if base is None else base.defocus
     for one in sets:
         if one.name in names:
@@ -90,6 +91,8 @@ def join(
         names.append(one.name)
         columns.append(_columns(base, one, found.row))
         posterior.append(one.posterior)
+        known = np.abs(one.angle[np.isfinite(one.angle)])
+        widest.append(known.max() if len(known) else np.nan)
         prior = np.where(np.isfinite(prior), prior, _taken(one.prior, found.row))
     if base is None or not columns:
         raise InputError("no sets to join", mend="give one or more of NAME=FILE")
@@ -100,6 +103,7 @@ def join(
         base=base,
         prior=prior,
         posterior=np.array(posterior),
+        widest_angle=np.array(widest, dtype=float),
         **stacked,
     )
 

@@ -244,8 +244,13 @@ def test_degrees_for_radians_is_seen_where_the_angles_are_the_inputs():
     assert (fault.name, fault.kind) == ("A", "degrees for radians")
     (fault,) = find_faults(join(sets))  # the spoiled one being the base
     assert (fault.name, fault.kind) == ("A", "degrees for radians")
-    # with noise of their own they agree with nothing, of which no more can be said
-    (fault,) = find_faults(join([spoil.in_degrees(replace(a, angle=own), rng), b, c], given(scene)))
+    # with noise of their own they agree with nothing by any reading, but are too large for radians
+    spoiled = spoil.in_degrees(replace(a, angle=own), rng)
+    (fault,) = find_faults(join([spoiled, b, c], given(scene)))
+    assert (fault.name, fault.kind, fault.severity) == ("A", "degrees for radians", "fault")
+    # where whole turns were taken off no more can be said than that they are unlike
+    wrapped = replace(spoiled, angle=np.mod(spoiled.angle, np.pi))
+    (fault,) = find_faults(join([wrapped, b, c], given(scene)))
     assert (fault.name, fault.kind) == ("A", "astigmatism unlike the others")
     assert fault.severity == "note"
     assert "degrees for radians" in fault.mend

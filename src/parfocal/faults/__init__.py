@@ -27,8 +27,9 @@ def find_faults(joined: Joined) -> tuple[Fault, ...]:
     1.2 times the scatter of the difference (up to about three times it may be skew errors, and is
     only noted), or in a lone set, where it may be a second layer of the ice; a shuffle over micrographs
     whose levels differ by little more than noise; a doubled change with less than three sets, less
-    than some hundred micrographs, or a prior that hardly errs; degrees for radians where the angles
-    also have noise of their own (noted as unlike the others'); values at a bound without a prior.
+    than some hundred micrographs, or a prior that hardly errs; degrees for
+    radians where the angles also have noise of their own and whole turns were taken off them (noted
+    as unlike the others'); values at a bound without a prior.
     """
     table = table_of(joined)
     faults = missing_rows(table) + other_orders(table)

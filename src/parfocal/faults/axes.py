@@ -19,6 +19,7 @@ COPIED = 0.02  # of the size, within which vectors are the same, however few
 LEAST_ASTIGMATISM = 1.0  # Å; below there is no direction
 LONGEST = 1.0  # medians, at which vectors are cut: a few long ones must not decide
 SAME_ANGLE = 0.115  # rad; a full turn in radians, read as degrees, is 0.110
+TURNS = 4 * np.pi  # rad, beyond which no program writes an angle: degrees are
 STRAIGHT = 0.9  # correlation of coordinates that are the same but for an axis
 
 
@@ -90,6 +91,8 @@ def astigmatism_faults(table: Table) -> list[Fault]:
             reading = _reading(groups, vectors[k], forms[j])
             clear[k, j] = unlike[k, j] = 0.0
             if reading is not None:
+                if reading.kind == UNLIKE and joined.widest_angle[k] > TURNS:
+                    reading = reading._replace(kind=FROM_DEGREES)
                 seen[k, j] = reading
                 (unlike if reading.kind == UNLIKE else clear)[k, j] = 1 - reading.as_it_is
     named = blame(clear, table.sets)
@@ -109,7 +112,7 @@ def _of_reading(table: Table, names: list[str], columns, seen) -> Fault:
     j, reading = next((j, r) for (one, j), r in seen.items() if one == k and r.kind == kind)
     what, mend = TOLD[kind] if kind in TOLD else READINGS[kind][1:]
     text = f"{what}. As it stands it agrees with {names[j]} by {reading.as_it_is:.2f}"
-    text += "" if kind == UNLIKE else f", so read by {reading.fits:.2f}"
+    text += f", so read by {reading.fits:.2f}" if reading.fits > reading.as_it_is else ""
     if len(columns) > 1:
         text += f"; or it is {names[columns[1]]}'s that is wrong: nothing tells which"
     name = " or ".join(names[i] for i in columns)
