@@ -118,6 +118,23 @@ def test_cryosparc_in_two_files(project, simulation, expected):
     assert len(info["input_sha256"]["passthrough_1"]) == 64
 
 
+def test_a_study_of_cryosparc_in_two_files(project, simulation, expected):
+    """Poses come from the second file at every step; defoci of another job are one more set."""
+    write_cs("particles.cs", simulation.particles, leave_out="alignments3D")
+    write_cs("through.cs", simulation.particles, leave_out="blob")
+    write_cs("other.cs", simulation.particles, leave_out="alignments3D")
+    words = ("--passthrough", "through.cs", "--method", "bayes", "--out", "study")
+    said = parfocal("study", "particles.cs", "other=other.cs", *HALVES, *words)
+    assert said.code == 0, said.err
+    assert_same(read_estimates("study/estimate/bayes/estimates.star"), expected, tolerance=0.5)
+    info = json.loads(Path("study/run.json").read_text())
+    worth = {row["name"]: row["worth"]["value"] for row in info["validation"]}
+    assert worth["other"] == pytest.approx(0, abs=1e-3)  # the same defoci, but for float32
+    assert worth["bayes"] > worth["bayes-reversed"]
+    before, after = (np.load(f) for f in ("particles.cs", "study/consensus/particles.cs"))
+    assert (before["uid"] == after["uid"]).all()
+
+
 def test_resuming_with_another_passthrough_is_refused(project, simulation):
     write_cs("particles.cs", simulation.particles, leave_out="alignments3D")
     write_cs("through.cs", simulation.particles)
