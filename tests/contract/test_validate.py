@@ -122,7 +122,7 @@ def test_common_particles_alone_can_be_judged(run):
         (
             ("run/bayes", "--particles", "particles.star", "--mask", "small.mrc"),
             "small.mrc",
-            "voxels",
+            "box 20",
         ),
         (("run/bayes", *BASE, "--controls", "gctf"), "", "which is no set"),
         (("run/bayes", *BASE, "--blocks", 2), "", "2 blocks"),
