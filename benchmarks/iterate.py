@@ -13,6 +13,7 @@ Seeds of its own. With --write both tables go into docs/iterate.md.
 import argparse
 import datetime
 import platform
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -71,14 +72,14 @@ def rounds_table(structure, box):
     for name in ("bayes", "profile"):
         method, remake = ESTIMATORS[name], remaker(simulation, symmetry="O")
         options = {"run": threads(2)}
-        for each, met in iterate(
+        rounds = iterate(
             particles,
             simulation.images,
             method,
             remake=remake,
-            rounds=5,
             options=lambda number, options=options: options,
-        ):
+        )
+        for each, met in islice(rounds, 5):
             found = each.estimates
             ok = found.ok()
             wrong = (found.defocus - truth.defocus)[ok]
@@ -135,7 +136,7 @@ def noise_table(sets):
         for simulation in simulations:
             particles, remake = simulation.particles, remaker(simulation, meets=meets)
             found = list(
-                iterate(particles, simulation.images, ESTIMATORS[name], remake=remake, rounds=3)
+                islice(iterate(particles, simulation.images, ESTIMATORS[name], remake=remake), 3)
             )
             last = changed(particles, found[-1][0].estimates.defocus_change)
             moved.append(rms(found[-1][0].estimates.defocus_change))

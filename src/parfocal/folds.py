@@ -22,7 +22,9 @@ def fold_difference_variance(
 ) -> float:
     """Variance of the folds' difference over the sum of the variances their own curves claim.
 
-    For the particle in `row`, with noise that is white in the box; 1 for an unpadded transform.
+    For the particle in `row`, with noise that is white in the box; 1 for an unpadded transform, and
+    where cutting to the box takes half of what a fold knows of the defocus: so few pixels carry
+    signal then that their curves' claims mean nothing, and nothing is corrected.
     """
     grid, optics = model.grid, model.grid.optics
     size, step = grid.padded_size, 1.0 / (grid.padded_size * grid.optics.pixel_size)
@@ -48,11 +50,14 @@ def fold_difference_variance(
     fold, place = np.divmod(grid.slot, grid.bins)
     inside = grid.slot < 3 * grid.bins
     weight = np.where(inside, (model.amplitude / np.sqrt(model.noise))[place], 0.0)
-    slope = weight * s * ctf(chi + np.pi / 2) * reference[ky, kx]  # d CTF / dδ, but for πλ
+    slope = weight * s * ctf(chi + np.pi / 2) * reference[ky, kx]  # d CTF / dδ, but for a factor
+    slope /= max(np.abs(slope).max(), np.finfo(float).tiny)  # float32 holds its square
     boxed = [_boxed(np.where(fold == f, slope, 0), (ky, kx), grid) for f in Fold]
     gram = np.array([[float(np.vdot(a, b)) for a in boxed] for b in boxed])
     response = gram.sum(axis=1)  # what a change of the whole template does to each fold's score
     first, second = Fold.FIRST, Fold.SECOND
+    if any(response[f] <= gram[f, f] / 2 for f in (first, second)):
+        return 1.0
     real = (
         gram[first, first] / response[first] ** 2
         + gram[second, second] / response[second] ** 2

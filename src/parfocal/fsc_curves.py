@@ -6,9 +6,10 @@ import numpy as np
 import scipy.fft
 
 from parfocal.errors import InputError
-from parfocal.fsc import RANDOMISE_BELOW, shell_correlation, shell_index, shell_sums, squared_radius
-from parfocal.reference import soft_sphere
+from parfocal.fsc import shell_correlation, shell_index, shell_sums, squared_radius
+from parfocal.masks import soft_sphere
 
+RANDOMISE_BELOW = 0.8  # of the unmasked FSC: phases are made random from there on
 SUSTAINED = 3  # shells in a row that must be below a level before the curve has fallen
 SETTLED = 2  # shells past the first random one into which the step of the phases leaks
 KINDS = ("unmasked", "masked", "randomised", "corrected")

@@ -15,6 +15,7 @@ changes sign with it, and its mean is 0 in every round.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 
 import numpy as np
 
@@ -83,19 +84,22 @@ def iterate(
     method: Method,
     *,
     remake: Callable[[Particles, np.ndarray | None], OwnReference],
-    rounds: int,
+    done: Sequence[Round] = (),
     change_max: float = 1000.0,
     options: Callable[[int], dict] = lambda number: {},
 ) -> Iterator[tuple[Round, OwnReference]]:
-    """Rounds of `method`, at most `rounds`, each with the maps that it met, made with the defoci of
+    """Rounds of `method` after those `done`, each with the maps that it met, made with the defoci of
     the round before; the first round that does not pay is the last.
 
-    `remake` makes the reference of particles under a mask, None in the first round and that round's
-    own in those that follow: `own_reference` with its options set. `options` (of the round's number)
+    `remake` makes the reference of particles under a mask, None at first and in the rounds that follow
+    the one that it made: `own_reference` with its options set. `options` (of the round's number)
     are those of `gather`. The method must ask spectra alone, as bayes and profile do. Raises InputError.
     """
-    current, last, mask = particles, np.zeros(len(particles)), None
-    for number in range(1, rounds + 1):
+    if done and not done[-1].pays:
+        return
+    current, mask = after(particles, done), None
+    last = reported_gain(done[-1].estimates) if done else np.zeros(len(particles))
+    for number in count(len(done) + 1):
         met = remake(current, mask)
         shift = particles.defocus - current.defocus
         reach = change_max + float(np.abs(shift).max(initial=0))
@@ -116,7 +120,7 @@ def iterate(
         yield found, met
         if not found.pays:
             return
-        current, last, mask = changed(particles, change), gain, met.mask
+        current, last, mask = after(particles, [found]), gain, met.mask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +154,11 @@ def standings(rounds: Sequence[Round], curves: Sequence[FscCurves]) -> tuple[Sta
         )
         for i, (name, gain, step, moved) in enumerate(lines)
     )
+
+
+def after(particles: Particles, rounds: Sequence[Round]) -> Particles:
+    """`particles` with the defoci of the last of `rounds`; as they are where there is none."""
+    return changed(particles, rounds[-1].estimates.defocus_change) if rounds else particles
 
 
 def changed(particles: Particles, change) -> Particles:

@@ -6,6 +6,7 @@ import shlex
 import sys
 import time
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,15 @@ from parfocal.inputs import ParticleInputs, mask_for, read_particle_inputs, rema
 from parfocal.io import write_estimates, write_map, write_particles, write_star
 from parfocal.io.files import check_free, replacing
 from parfocal.io.star import Rounded
-from parfocal.iterate import Standing, changed, iterate, standings
+from parfocal.iterate import Standing, after, iterate, standings
 from parfocal.losses import told
 from parfocal.own_reference import OwnReference
-from parfocal.pipeline import Progress, counted
+from parfocal.pipeline import Progress, counted, file_hash, stack_identities
 from parfocal.reference_files import ReferenceFiles
 from parfocal.report.iterate_page import iterate_page
+from parfocal.round_store import RoundStore, holds_rounds
 
+ROUNDS = "rounds"  # folder of a run that is not done
 METHODS = ("bayes", "profile")  # those that ask of the images no more than their spectra hold
 
 
@@ -58,22 +61,28 @@ def run_iterate(
     settings: IterateSettings = IterateSettings(),
     *,
     passthrough: tuple[Path, ...] = (),
+    resume: bool = False,
     progress: Progress = lambda stage, done, total: None,
 ) -> dict[str, Any]:
     """Rounds of estimate and reconstruct from the particles in a file; writes the folder `out`.
 
     `files` say how half-maps are made. A particle meets its own half's alone, or the rounds would
-    carry noise from half to half. Nothing is written before the last round; run.json, which is what
-    is returned, comes last. Raises InputError.
+    carry noise from half to half. With `resume`, rounds that an interrupted run left in `out` are
+    not made again; they must be of the same inputs and settings, but for `rounds` and `jobs`. Results
+    are written after the last round; run.json, which is what is returned, comes last. Raises InputError.
     """
     started, cpu, out = time.time(), time.process_time(), Path(out)
-    check_free(out)
+    if not (resume and holds_rounds(out / ROUNDS)):
+        check_free(out, "give another --out, or add --resume if an interrupted run is there")
     if files.own is None or files.meets != "own":
         what = "rounds need half-maps of the particles' own, each particle meeting its own half's"
         raise InputError(what, mend="give ReferenceFiles(own=Own())")
     progress("reading", 0, 1)
     found = read_particle_inputs(particles_file, files, passthrough=passthrough)
-    rounds, curves, maps = _rounds(found, files, settings, progress)
+    store = RoundStore(
+        out / ROUNDS, _made_from(particles_file, files, settings, passthrough, found)
+    )
+    rounds, curves, maps = _rounds(found, files, settings, store, progress)
     lines = standings(rounds, curves)
     kept = next(i for i, line in enumerate(lines) if line.kept)
     info = {
@@ -106,16 +115,36 @@ def run_iterate(
         file.write(iterate_page(lines, curves, info).encode())
     with replacing(out / "run.json") as file:
         file.write(json.dumps(info, indent=2, allow_nan=False).encode())
+    store.discard()
     progress("done", 1, 1)
     return info
 
 
-def _rounds(found: ParticleInputs, files, settings, progress):
+def _made_from(particles_file, files, settings, passthrough, found) -> dict[str, Any]:
+    """What rounds depend on, under the names that users know it by."""
+    mask = files.paths().get("mask")
+    return {
+        "particles": file_hash(particles_file),
+        "--passthrough": [file_hash(path) for path in passthrough],
+        "images": stack_identities(found.particles),
+        "--mask": file_hash(mask) if mask else files.masked,
+        "--sym": files.own.symmetry,
+        "--split": files.own.split,
+        "--method": settings.method,
+        "--range": settings.search_range,
+        "version of parfocal": parfocal.__version__,
+    }
+
+
+def _rounds(found: ParticleInputs, files, settings, store: RoundStore, progress):
     """(rounds, FSC curves of the maps made with the input and with each round that paid, those maps).
 
-    The maps are those of the last such defoci.
+    The maps are those of the last such defoci. Rounds in the `store` are taken from there.
     """
     given, run = mask_for(files, found.particles), threads(settings.jobs)
+    done = store.rounds(found.particles)[: settings.rounds]
+    if done:
+        given = store.mask()
 
     def remake(particles, mask) -> OwnReference:
         progress("reconstructing", 0, 1)
@@ -126,21 +155,24 @@ def _rounds(found: ParticleInputs, files, settings, progress):
     def options(number):
         return {"run": counted(progress, f"round {number}", found.particles, settings.jobs)}
 
-    rounds, curves, maps = [], [], None
-    for each, maps in iterate(
+    rounds, curves, maps = [each for each, _ in done], [curve for _, curve in done], None
+    more = iterate(
         found.particles,
         found.images,
         ESTIMATORS[settings.method],
         remake=remake,
-        rounds=settings.rounds,
+        done=tuple(rounds),
         change_max=settings.search_range,
         options=options,
-    ):
+    )
+    for each, maps in islice(more, settings.rounds - len(done)):
+        store.put(each, maps)
         rounds.append(each)
         curves.append(maps.curves)
-    assert maps is not None, "there is one round at least"
+    paid = [each for each in rounds if each.pays]
+    if maps is None or rounds[-1].pays:
+        maps = remake(after(found.particles, paid), store.mask())
     if rounds[-1].pays:
-        maps = remake(changed(found.particles, rounds[-1].estimates.defocus_change), maps.mask)
         curves.append(maps.curves)
     return rounds, curves, maps
 

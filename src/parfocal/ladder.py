@@ -32,12 +32,15 @@ class Ladder:
     over_plane: tuple[float, float]  # gain of the particles' own heights over their plane
 
     def plain(self) -> dict[str, object]:
-        """As run.json and the settings of estimates.star give it."""
-        gains = {rung: [round(v, 4) for v in pair] for rung, pair in self.gain.items()}
+        """As run.json and the settings of estimates.star give it; None for what is not known."""
+
+        def rounded(pair):
+            return [round(value, 4) if np.isfinite(value) else None for value in pair]
+
         return {
             "best": self.best,
-            "gain": gains,
-            "over_plane": [round(value, 4) for value in self.over_plane],
+            "gain": {rung: rounded(pair) for rung, pair in self.gain.items()},
+            "over_plane": rounded(self.over_plane),
         }
 
 
@@ -81,9 +84,9 @@ def climb(gains, micrograph) -> Ladder:
 
 
 def ladder_of(estimates: DefocusEstimates, rows: Any = slice(None)) -> Ladder | None:
-    """The ladder of some rows of the estimates; None of a method that has none."""
+    """The ladder of some rows of the estimates; None of a method that has none, or of one particle."""
     columns = estimates.gain_of_shift, estimates.gain_of_plane, estimates.held_out_gain
     gains = np.stack([column[rows] for column in columns], axis=1)
-    if not np.isfinite(gains).all(axis=1).any():
+    if np.count_nonzero(np.isfinite(gains).all(axis=1)) < 2:
         return None
     return climb(gains, estimates.micrograph[rows])

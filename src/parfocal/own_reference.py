@@ -8,10 +8,10 @@ import numpy as np
 from parfocal.chunks import one_by_one
 from parfocal.errors import InputError
 from parfocal.fsc_curves import FscCurves, fsc_curves
-from parfocal.masks import make_mask
+from parfocal.masks import make_mask, soft_sphere
 from parfocal.particles import Images, Particles
 from parfocal.reconstruct import reconstruct
-from parfocal.reference import Reference, half_map_reference, soft_sphere
+from parfocal.reference import Reference, half_map_reference
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,7 @@ from parfocal.io.files import check_free, replacing
 from parfocal.io.formats import has_angle
 from parfocal.losses import losses_of, told
 from parfocal.micrographs import micrograph_columns
+from parfocal.particles import Particles
 from parfocal.reference_files import AUTO, ReferenceFiles
 from parfocal.report.run_page import run_page
 from parfocal.run import MethodResult, Run, summarise
@@ -127,7 +128,7 @@ def estimate(
         LOG.warning(line)
     files = {"particles": Path(particles_file), **reference_files.paths()}
     files |= {f"passthrough_{n}": Path(path) for n, path in enumerate(passthrough, 1)}
-    hashes = {role: _sha256(path) for role, path in files.items()}
+    hashes = {role: file_hash(path) for role, path in files.items()}
     store = ShardStore(out / SPECTRA, _fingerprint(hashes, inputs, settings, reference_files))
     evidence = _pass(inputs, store, settings, progress)
     losses = losses_of(inputs.particles, evidence.failures(len(inputs.particles))[1])
@@ -242,20 +243,26 @@ def _write(run: Run, progress) -> Run:
     return run
 
 
-def _sha256(path: Path) -> str:
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _fingerprint(hashes, inputs, settings, files):
-    """What the spectra depend on. A stack is known by its path, size and time of change."""
-    stacks = {path: _identity(path) for path in sorted(set(inputs.particles.stack.tolist()))}
+    """What the spectra depend on."""
+    stacks = stack_identities(inputs.particles)
     asked = [settings.search_range, settings.padding, sorted(settings.ignore)]
     asked += [settings.astigmatism(), inputs.reference.meets]
     asked += [AUTO] if files.masked == AUTO else []
     asked += [asdict(files.own)] if files.own else []
     parts = [hashes, asked, inputs.reference.k_max, stacks]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def stack_identities(particles: Particles) -> dict[str, tuple[int, int] | None]:
+    """Size and time of change of each stack by its path, None where it is not there."""
+    return {path: _identity(path) for path in sorted(set(particles.stack.tolist()))}
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from parfocal.errors import InputError
-from parfocal.fsc import masked_fsc
+from parfocal.fsc_curves import fsc_curves
+from parfocal.masks import soft_sphere
 from parfocal.projection import FourierVolume, fourier_volume
 
 SUPPORT = 0.999  # share of the map's energy that its radius must hold
@@ -88,14 +89,12 @@ class Reference:
         return np.interp(distance, table, share)
 
 
-def half_map_reference(
-    half1, half2, *, pixel_size, mask=None, fsc=None, meets="own", rng=None
-) -> Reference:
+def half_map_reference(half1, half2, *, pixel_size, mask=None, fsc=None, meets="own") -> Reference:
     """Two half-maps (n, n, n) and a mask; each particle will meet its own half (gold standard).
 
     Or it meets the "opposite" half, or the "full" map: sharper, and half-sets no longer independent.
-    Without `fsc` (n//2+1,) the FSC under the mask is measured and corrected for the mask, which
-    needs `rng`. Without a mask a soft sphere that fills the box is used. Raises InputError.
+    Without `fsc` (n//2+1,) it is the corrected one of `fsc_curves`. Without a mask a soft sphere that
+    fills the box is used. Raises InputError.
     """
     halves = [_checked(half, name) for half, name in ((half1, "half-map 1"), (half2, "half-map 2"))]
     if halves[0].shape != halves[1].shape:
@@ -105,8 +104,8 @@ def half_map_reference(
         )
     mask = soft_sphere(len(half1)) if mask is None else _checked_mask(mask, halves[0].shape)
     if fsc is None:
-        rng = np.random.default_rng(0) if rng is None else rng
-        fsc = masked_fsc(halves[0], halves[1], mask, rng=rng)
+        rng = np.random.default_rng(0)  # hardly matters: see there
+        fsc = fsc_curves(halves[0], halves[1], mask, pixel_size=pixel_size, rng=rng).corrected
     if len(fsc) < len(half1) // 2 + 1:
         raise InputError(
             f"the FSC curve has {len(fsc)} shells, a box of {len(half1)} has {len(half1) // 2 + 1}",
@@ -129,14 +128,6 @@ def map_reference(density, *, pixel_size, resolution=None, mask=None) -> Referen
     limit = 1.0 / resolution if resolution else np.inf
     weight = np.clip((limit - k) * n * pixel_size + 1, 0, 1)  # falls over one shell
     return _reference({0: density}, weight, pixel_size)
-
-
-def soft_sphere(n: int, *, edge: float = 6.0):
-    """Mask (n, n, n) of a sphere that fills the box, with a raised-cosine edge of `edge` pixels."""
-    x = np.arange(n) - n // 2
-    r = np.sqrt(x[:, None, None] ** 2 + x[None, :, None] ** 2 + x**2)
-    ramp = np.clip((n / 2 - 1 - r) / edge, 0, 1)
-    return (0.5 - 0.5 * np.cos(np.pi * ramp)).astype(np.float32)
 
 
 def _reference(maps, weight, pixel_size):

@@ -57,7 +57,8 @@ def verdict(estimates: DefocusEstimates, band: Band) -> Verdict:
     gain, error = held_out_gain(estimates)
     told = f"{_nats(gain, error)} on held-out data"
     if not np.isfinite(gain):
-        return Verdict(helps=None, text="No verdict: nothing was scored on held-out data.")
+        text = "No verdict: fewer than two particles were scored on held-out data."
+        return Verdict(helps=None, text=text)
     if gain > SURE * error:
         return Verdict(helps=True, text=f"Local defocus helps: {told}.")
     if gain < -SURE * error:

@@ -1,11 +1,14 @@
 """`parfocal iterate`, and `parfocal estimate --own-reference`: their files, and what they refuse."""
 
 import json
+import os
 from pathlib import Path
 
+import mrcfile
 import numpy as np
 import pytest
 
+from parfocal import iterate_run
 from parfocal.io import read_estimates, read_map, read_particles, read_star
 
 from .conftest import parfocal, with_columns
@@ -89,6 +92,70 @@ def test_the_same_command_gives_the_same_numbers(rounds, pristine, tmp_path):
     assert json.loads(said.out)["rounds"][1]["gain"] == first[1]["gain"]
 
 
+def interrupted(monkeypatch, step: str, *words, after: int = 0):
+    """What is said when Ctrl-C comes as `step` of the run begins, after `after` times."""
+    true, taken = getattr(iterate_run, step), []
+
+    def once_too_often(*arguments, **options):
+        taken.append(arguments)
+        if len(taken) > after:
+            raise KeyboardInterrupt
+        return true(*arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(iterate_run, step, once_too_often)
+        said = parfocal(*words)
+    assert said.code == 130
+    return said
+
+
+def assert_same_results(one: Path, other: Path) -> None:
+    assert {path.name for path in one.iterdir()} == {path.name for path in other.iterdir()}
+    for name in ("particles.star", "estimates.star", "rounds.star"):
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+    for name in ("half1.mrc", "half2.mrc", "mask.mrc"):  # whose headers hold the time of day
+        np.testing.assert_array_equal(read_map(one / name)[0], read_map(other / name)[0])
+    first, second = (json.loads((folder / "run.json").read_text()) for folder in (one, other))
+    for told in ("command", "inputs", "mask", "timings"):  # the file's path
+        del first[told], second[told]
+    assert first == second
+
+
+def test_a_killed_run_goes_on_after_its_last_whole_round(rounds, project, monkeypatch):
+    command = ("iterate", "particles.star", *OWN, "--out", "out")
+    said = interrupted(monkeypatch, "remade", *command, after=1)  # in the second round
+    assert said.err.endswith("parfocal: interrupted: the same command with --resume goes on\n")
+    assert [path.name for path in Path("out").iterdir()] == ["rounds"]
+    refused = parfocal(*command)
+    assert_one_plain_line(refused, "out", "not empty")
+    assert "--resume" in refused.err
+    said = interrupted(monkeypatch, "write_map", *command, "--resume")  # when all rounds are done
+    assert "round 1" not in said.err
+    assert "round 2" in said.err
+    said = parfocal(*command, "--resume")
+    assert said.code == 0, said.err
+    assert "round" not in said.err
+    assert_same_results(Path("out"), rounds[0])
+
+
+def test_rounds_of_other_inputs_or_settings_are_not_gone_on_with(project, monkeypatch):
+    interrupted(monkeypatch, "remade", *ITERATE, "--out", "out", after=1)
+    before = sorted(project.rglob("*"))
+    for words, name in (
+        (("--range", "500"), "--range"),
+        (("--method", "profile"), "--method"),
+        (("--sym", "C2"), "--sym"),
+        (("--mask", "none"), "--mask"),
+    ):
+        said = parfocal(*ITERATE, "--out", "out", "--resume", *words)
+        assert_one_plain_line(said, "out/rounds", f"made with other {name}")
+    stack = next(Path("particles").glob("*.mrcs"))
+    os.utime(stack, ns=(0, 0))
+    said = parfocal(*ITERATE, "--out", "out", "--resume")
+    assert_one_plain_line(said, "out/rounds", "made with other images")
+    assert sorted(project.rglob("*")) == before
+
+
 def test_particles_without_half_sets_are_split_when_asked(project):
     with_columns(Path("particles.star"), rlnRandomSubset=None)
     said = parfocal(*ITERATE, "--out", "out")
@@ -107,6 +174,17 @@ def test_rounds_that_do_not_pay_keep_the_input(project, monkeypatch):
     assert "next job   particles.star (the input: no round paid)" in said.out
     assert not Path("out/particles.star").exists()
     assert "Keep the input&#39;s defoci" in Path("out/report.html").read_text()
+
+
+def test_images_of_noise_keep_the_input(project):
+    rng = np.random.default_rng(0)
+    for stack in Path("particles").glob("*.mrcs"):
+        with mrcfile.open(stack, "r+") as file:
+            file.data[...] = rng.standard_normal(file.data.shape)
+    said = parfocal(*ITERATE, "--method", "profile", "--out", "out")
+    assert said.code == 0, said.err
+    assert json.loads(Path("out/run.json").read_text())["rounds"][1]["moved"] is None
+    assert "the input: no round paid" in said.out
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from parfocal.estimators import relion as relion_module
 from parfocal.estimators.draft import Draft
 from parfocal.estimators.relion import Relion, fit_relion
 from parfocal.evidence import gather
-from parfocal.fsc import masked_fsc
+from parfocal.fsc_curves import fsc_curves
 from parfocal.inputs import ReferenceFiles, read_inputs
 from parfocal.io import read_map, read_particles, read_star, write_star
 from parfocal.simulate import Scene, simulate, write_dataset
@@ -40,7 +40,8 @@ def halves(tmp_path_factory):
     )
     write_dataset(simulate(scene, np.random.default_rng(31)), folder)
     first, second, mask = (read_map(folder / f"{n}.mrc")[0] for n in ("half1", "half2", "mask"))
-    fsc = masked_fsc(first, second, mask, rng=np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    fsc = fsc_curves(first, second, mask, pixel_size=1.4, rng=rng).corrected
     columns = {
         "rlnSpectralIndex": [str(shell) for shell in range(len(fsc))],
         "rlnFourierShellCorrelationCorrected": [f"{value:.6f}" for value in fsc],

@@ -1,6 +1,7 @@
 """Rounds of estimate and reconstruct: defoci come nearer to the truth, and halves share no noise."""
 
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -71,7 +72,8 @@ def fsc_of_noise(meets):
         def remake(now, mask, images=images):
             return own_reference(now, images, mask=whole_box(now), meets=meets)
 
-        rounds = [each for each, _ in iterate(particles, images, Greedy(), remake=remake, rounds=2)]
+        every = iterate(particles, images, Greedy(), remake=remake)
+        rounds = [each for each, _ in islice(every, 2)]
         assert len(rounds) == 2
         assert rounds[-1].moved > 200
         last = changed(particles, rounds[-1].estimates.defocus_change)
@@ -115,8 +117,8 @@ def rounds():
         return own_reference(now, simulation.images, mask=simulation.mask)
 
     method = ESTIMATORS["bayes"]
-    found = iterate(simulation.particles, simulation.images, method, remake=remake, rounds=4)
-    return simulation, list(found)
+    found = iterate(simulation.particles, simulation.images, method, remake=remake)
+    return simulation, list(islice(found, 4))
 
 
 def wrong(simulation, estimates):
@@ -163,7 +165,7 @@ def test_an_estimate_against_the_same_maps_again_would_lose_its_error_bars(round
         return maps
 
     method = ESTIMATORS["bayes"]
-    each, _ = next(iterate(again, simulation.images, method, remake=remake, rounds=1))
+    each, _ = next(iterate(again, simulation.images, method, remake=remake))
     pull = np.std(wrong(simulation, each.estimates) / each.estimates.defocus_error)
     print(f"sd of pulls, counted from the round before: {pull:.2f}")
     assert pull > 1 + 4 / np.sqrt(2 * len(again))

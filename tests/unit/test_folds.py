@@ -11,6 +11,7 @@ from parfocal.evidence import gather
 from parfocal.folds import fold_difference_variance
 from parfocal.grid import Fold
 from parfocal.likelihood import terms_at
+from parfocal.reference import map_reference
 from parfocal.simulate.noise import Noise
 from parfocal.spectra import spectra_of, views_of
 
@@ -107,6 +108,45 @@ def test_noise_that_folds_share_leaves_their_difference(tight, padded, chequered
     found = fold_difference_variance(padded.particles, ROW, padded.volume, model)
     assert found == pytest.approx(exact_ratio(padded, tight, spoilt, chequered), rel=0.1)
     assert found < 0.8
+
+
+@pytest.mark.parametrize("factor", [1e-30, 1e15])
+def test_the_unit_of_the_amplitudes_is_of_no_matter(padded, factor):
+    model = replace(padded.model, amplitude=padded.model.amplitude * factor)
+    found = fold_difference_variance(padded.particles, ROW, padded.volume, model)
+    same = fold_difference_variance(padded.particles, ROW, padded.volume, padded.model)
+    assert found == pytest.approx(same, rel=1e-5)
+
+
+def test_folds_that_signal_hardly_reaches_are_not_corrected(padded):
+    """All of it in the guard, as where calibration finds no signal but at the lowest frequencies."""
+    lowest = np.arange(padded.model.grid.bins) == 0
+    assert not padded.model.grid.n[:2, 0].any()
+    model = replace(padded.model, amplitude=lowest.astype(float))
+    found = fold_difference_variance(padded.particles, ROW, padded.volume, model)
+    assert found == 1.0
+
+
+@pytest.mark.parametrize("resolution", [60.0, 200.0])
+def test_few_pixels_make_no_nonsense(tight, resolution):
+    """Where the box cuts away most of what a fold knows, the bare ratio is negative."""
+    images = NoiseOnly(
+        Noise(kind="white", size=40, pixel_size=tight.particles.optics[0].pixel_size)
+    )
+    reference = map_reference(
+        tight.simulation.map, pixel_size=images.noise.pixel_size, resolution=resolution
+    )
+    for padding in (1.5, 2.0):
+        model = gather(tight.particles, images, reference, padding=padding).models[0]
+        for slope in (-8.0, 8.0):  # as far as calibration may go
+            amplitude = np.exp(-slope * model.grid.s / model.grid.s.max())
+            found = [
+                fold_difference_variance(
+                    tight.particles, row, reference.volume(0), replace(model, amplitude=amplitude)
+                )
+                for row in range(8)
+            ]
+            assert 0 < min(found) <= max(found) < 4
 
 
 def test_white_noise_gives_folds_uncorrelated_scores(white):

@@ -5,11 +5,11 @@ import pytest
 import scipy.fft
 
 from parfocal.errors import InputError
-from parfocal.fsc import shell_correlation, squared_radius
+from parfocal.fsc import shell_correlation, shell_index, squared_radius
 from parfocal.fsc_curves import FscCurves, crossing, fsc_curves
-from parfocal.reference import soft_sphere
+from parfocal.masks import soft_sphere
 
-from .test_fsc import N, noise, sphere
+from .test_fsc import N, noise, sphere, standard_error
 
 
 def curves_of(values, pixel_size=1.0, box=None):
@@ -118,6 +118,39 @@ def test_the_corrected_curve_follows_from_the_others():
     share = found.randomised[start + 2 :]
     wanted = (found.masked[start + 2 :] - share) / (1 - share)
     np.testing.assert_allclose(found.corrected[start + 2 :], wanted, atol=1e-9)
+
+
+def test_what_the_mask_makes_is_taken_out():
+    """Noise on a common background, under a mask: plainly correlated, corrected to nothing."""
+    mask, rng, draws = sphere(7), np.random.default_rng(0), 25
+    plain, corrected = [], []
+    for draw in range(draws):
+        halves = [5 + noise(seed) for seed in (2 * draw, 2 * draw + 1)]
+        plain.append(shell_correlation(*(scipy.fft.rfftn(half * mask) for half in halves)))
+        corrected.append(fsc_curves(*halves, mask, pixel_size=1.0, rng=rng).corrected)
+    error = standard_error() * np.sqrt(N**3 / np.sum(mask**2) / draws)  # of fewer values
+    plain, corrected = np.mean(plain, axis=0), np.mean(corrected, axis=0)
+    below = np.flatnonzero(plain < 0.7)[0] + 3  # past the shells where phases begin to be random
+    assert np.sum(plain[below:] / error[below:] > 10) >= 3
+    assert np.abs(corrected[below:] / error[below:]).max() < 5
+
+
+def test_equal_halves_correlate_fully():
+    half, rng = noise(1), np.random.default_rng(0)
+    found = fsc_curves(half, half, sphere(12), pixel_size=1.0, rng=rng)
+    np.testing.assert_allclose(found.corrected, 1, atol=1e-5)
+
+
+def test_a_signal_that_ends_is_found_to_end_there():
+    """Noise of equal power everywhere on a map that holds nothing beyond shell 10."""
+    band = scipy.fft.rfftn(noise(5)) * (shell_index(N) <= 10)
+    common = 5 * scipy.fft.irfftn(band, s=(N, N, N))
+    halves = [common + noise(seed) for seed in (1, 2)]
+    rng = np.random.default_rng(0)
+    found = fsc_curves(*halves, sphere(12), pixel_size=1.0, rng=rng).corrected
+    np.testing.assert_allclose(found[1:9], 25 / 26, atol=0.03)
+    blurred = standard_error() * np.sqrt(N**3 / np.sum(sphere(12) ** 2))
+    assert np.abs(found[14:] / blurred[14:]).max() < 4
 
 
 def test_no_mask_is_a_sphere_that_fills_the_box():

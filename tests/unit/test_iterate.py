@@ -1,6 +1,7 @@
 """Rounds: spectra turned back to the input's defocus, and when a round pays."""
 
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -73,15 +74,8 @@ def rounds(small):
         asked.append((particles, mask))
         return own_reference(particles, small.simulation.images, mask=small.simulation.mask)
 
-    found = list(
-        iterate(
-            small.particles,
-            small.simulation.images,
-            ESTIMATORS["bayes"],
-            remake=remake,
-            rounds=2,
-        )
-    )
+    asked_of = small.particles, small.simulation.images, ESTIMATORS["bayes"]
+    found = list(islice(iterate(*asked_of, remake=remake), 2))
     return [each for each, _ in found], [met for _, met in found], asked
 
 

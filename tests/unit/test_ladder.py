@@ -1,5 +1,6 @@
 """The ladder and the verdict, from gains that are known."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -99,6 +100,14 @@ def test_a_method_without_a_ladder_is_judged_by_its_gain():
     assert verdict(replace(alone, held_out_gain=-alone.held_out_gain), BAND).helps is False
     unscored = replace(alone, held_out_gain=np.full(1000, np.nan))
     assert verdict(unscored, BAND).text.startswith("No verdict")
+
+
+def test_one_particle_is_no_ladder():
+    estimates = scored(np.random.default_rng(5), (1.0, 1.5, 2.0))
+    assert ladder_of(estimates, [7]) is None
+    assert ladder_of(estimates, [7, 8]) is not None
+    plain = climb(np.ones((1, 3)), np.array(["m"])).plain()
+    assert json.loads(json.dumps(plain, allow_nan=False))["over_plane"] == [None, None]
 
 
 def test_particles_whose_change_is_not_used_do_not_vote():

@@ -6,7 +6,15 @@ import scipy.fft
 import scipy.ndimage
 
 from parfocal.errors import InputError
-from parfocal.masks import automatic_threshold, low_passed, make_mask
+from parfocal.masks import (
+    TIGHT,
+    Cut,
+    automatic_threshold,
+    cut_map,
+    low_passed,
+    make_mask,
+    mask_of_cut,
+)
 from parfocal.simulate.maps import half_maps
 from parfocal.simulate.protein import protein_like
 
@@ -79,26 +87,56 @@ def noisy(density, body, resolution, seed=0):
     return sum(halves) / 2
 
 
-@pytest.mark.parametrize(("resolution", "lowpass"), [(4.5, 15.0), (7.0, 15.0), (9.0, 20.0)])
-def test_the_automatic_mask_covers_the_molecule_and_not_the_noise(molecule, resolution, lowpass):
+def held(mask, density, resolution: float) -> float:
+    """Share of the energy of what a map of that resolution can show of `density` in the mask."""
+    shown = np.square(low_passed(density, resolution / PIXEL))
+    return float((shown * mask).sum() / shown.sum())
+
+
+@pytest.mark.parametrize("resolution", [4.5, 8.0, 12.0])
+def test_the_automatic_mask_covers_the_molecule_and_not_the_noise(molecule, resolution):
     density, body = molecule
     found = noisy(density, body, resolution)
-    mask = make_mask(found, PIXEL, lowpass=lowpass, extend=0, edge=0)
     away = scipy.ndimage.distance_transform_edt(~body) * PIXEL
-    assert mask[body].mean() > 0.9
-    assert mask[away > 8].sum() == 0
-    soft = make_mask(found, PIXEL, lowpass=lowpass)
+    for bare in ({"lowpass": 15.0, "extend": 0, "edge": 0}, TIGHT):
+        mask = make_mask(found, PIXEL, **bare)
+        assert mask[body].mean() > 0.9
+        assert held(mask, density, resolution) > 0.99
+        assert mask[away > resolution + 3.0].sum() < 0.001 * mask.sum()
+    soft = make_mask(found, PIXEL)
     assert soft[body].min() > 0.95  # with the default extension nothing is cut
+
+
+def test_without_a_coarser_low_pass_noise_would_cut_the_molecule(molecule):
+    density, body = molecule
+    found = noisy(density, body, 12.0)
+    smooth = low_passed(found, 15.0 / PIXEL)
+    assert automatic_threshold(smooth) is None
+    cut = Cut(smooth, 15.0, float(np.median(smooth) + 4.5 * smooth[~body].std()))  # clear of noise
+    assert held(mask_of_cut(cut, extend=0, edge=0), density, 12.0) < 0.9
+    assert cut_map(found, PIXEL, threshold=None, lowpass=15.0).lowpass > 20
+    given = cut_map(found, PIXEL, threshold=cut.threshold, lowpass=15.0)
+    assert (given.lowpass, given.threshold) == (15.0, cut.threshold)  # what is given holds
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
 def test_the_automatic_threshold_goes_with_the_scale_and_the_level(molecule, scale):
     density, body = molecule
-    smooth = low_passed(noisy(density, body, 7.0), 15 / PIXEL)
+    smooth = low_passed(noisy(density, body, 7.0), 20 / PIXEL)
     plain = automatic_threshold(smooth)
+    assert plain is not None
     assert automatic_threshold(scale * smooth) == pytest.approx(scale * plain, rel=1e-3)
     offset = float(smooth.std())
-    assert automatic_threshold(smooth + offset) - offset == pytest.approx(plain, rel=1e-2)
+    assert automatic_threshold(smooth + offset) == pytest.approx(plain + offset, rel=1e-2)
+
+
+@pytest.mark.parametrize("radius", [20, 31])
+def test_a_molecule_that_nearly_fills_its_box_is_held(radius):
+    body = ball(radius) > 0
+    noise = np.random.default_rng(1).standard_normal((N, N, N))
+    mask = make_mask((body + noise).astype(np.float32), PIXEL, extend=0, edge=0)
+    assert mask[body].mean() > 0.93
+    assert mask[distance_from((32, 32, 32)) > radius + 6].mean() < 0.01
 
 
 def test_half_as_dense_a_part_is_held(molecule):
@@ -110,7 +148,7 @@ def test_half_as_dense_a_part_is_held(molecule):
 
 def test_noise_alone_and_thresholds_out_of_reach_are_refused():
     noise = np.random.default_rng(0).standard_normal((N, N, N)).astype(np.float32)
-    with pytest.raises(InputError, match="above the solvent"):
+    with pytest.raises(InputError, match="no molecule stands out"):
         make_mask(noise, PIXEL)
     with pytest.raises(InputError, match="no voxel is above"):
         make_mask(ball(10), PIXEL, threshold=2.0)

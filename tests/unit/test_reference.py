@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from parfocal.errors import InputError
+from parfocal.masks import soft_sphere
 from parfocal.projection import fourier_volume
-from parfocal.reference import Reference, half_map_reference, map_reference, soft_sphere
+from parfocal.reference import Reference, half_map_reference, map_reference
 
 N, PX = 32, 2.0
 X = np.arange(N) - N // 2

@@ -102,7 +102,9 @@ app.command("estimate")(
 app.command("compare")(_guarded(compare.compare, interrupted=FROM_SCRATCH))
 app.command("consensus")(_guarded(consensus.consensus, interrupted=FROM_SCRATCH))
 app.command("reconstruct")(_guarded(reconstruct.reconstruct, interrupted=FROM_SCRATCH))
-app.command("iterate")(_guarded(iterate.iterate, interrupted=FROM_SCRATCH))
+app.command("iterate")(
+    _guarded(iterate.iterate, interrupted="the same command with --resume goes on")
+)
 app.command("fsc")(_guarded(fsc.fsc, interrupted=FROM_SCRATCH))
 app.command("localres")(_guarded(localres.localres, interrupted=FROM_SCRATCH))
 app.command("mask")(_guarded(mask.mask, interrupted="run it again"))

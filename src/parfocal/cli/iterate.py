@@ -43,6 +43,9 @@ def iterate(
     ] = 1000.0,
     passthrough: Passthrough = None,
     jobs: Jobs = 1,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Estimate, reconstruct with the new defoci, and estimate again, for as long as it pays.
@@ -52,11 +55,12 @@ def iterate(
     a tenth of their error bars. Writes into OUT:
     report.html (look at it first), particles.star (the input with only its defocus changed, of the
     last round that paid), estimates.star, half1.mrc and half2.mrc made with these defoci, mask.mrc,
-    rounds.star, run.json.
+    rounds.star, run.json; until then rounds/, from which --resume goes on after the last whole round.
 
     \b
     Examples:
       parfocal iterate run_data.star --sym O --mask mask.mrc --out rounds -j 8
+      parfocal iterate run_data.star --sym O --mask mask.mrc --out rounds -j 8 --resume
       parfocal iterate particles.star --split 1 --rounds 3 --out rounds
     """
     from parfocal.iterate_run import IterateSettings, run_iterate
@@ -71,6 +75,7 @@ def iterate(
             out,
             settings,
             passthrough=tuple(passthrough or ()),
+            resume=resume,
             progress=progress,
         )
     if json:
@@ -83,7 +88,7 @@ def iterate(
         resolution = f"{line['resolution']:.2f} Å" if line["resolution"] else "no maps"
         print(
             f"{line['name']:<10} {line['gain'] or 0:+.3f} ± {line['gain_error'] or 0:.3f} nats a "
-            f"particle, moved {line['moved']:.0f} Å, {resolution}{', kept' if line['kept'] else ''}"
+            f"particle, moved {line['moved'] or 0:.0f} Å, {resolution}{', kept' if line['kept'] else ''}"
         )
     print(f"took       {info['timings']['wall_s']:.0f} s")
     print(f"look at    {out / 'report.html'}")

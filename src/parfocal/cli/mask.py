@@ -22,7 +22,12 @@ def mask(
         ),
     ] = None,
     lowpass: Annotated[
-        float, typer.Option(metavar="Å", help="Low-pass filter before the threshold; 0: none.")
+        float,
+        typer.Option(
+            metavar="Å",
+            help="Low-pass filter before the cut; coarser where noise hides the molecule and the "
+            "threshold is automatic. 0: none.",
+        ),
     ] = 15.0,
     extend: Annotated[
         float, typer.Option(metavar="PX", help="How far the mask goes beyond the threshold.")
@@ -52,5 +57,10 @@ def mask(
     if json:
         print(as_json.dumps(done, indent=2, allow_nan=False))
         return
-    print(f"cut at {done['threshold']:g}, {100 * done['share_of_box']:.1f} % of the box is inside")
+    for warning in done["warnings"]:
+        print(f"warning: {warning}")
+    print(
+        f"low-passed to {done['lowpass']:g} Å, cut at {done['threshold']:g}, "
+        f"{100 * done['share_of_box']:.1f} % of the box is inside"
+    )
     print(f"look at    {done['mask']} over the map")
