@@ -39,6 +39,17 @@ class Average(NamedTuple):
     micrographs: int
 
 
+def correlation(of: Measured | Average) -> str:
+    """In words: its value and standard error, two digits of what is below 1; the value alone if
+    nobody knows the error, as of one micrograph.
+    """
+    if not np.isfinite(of.value):
+        return "unknown"
+    digits = 2 if not of.error < 0.005 else 3
+    error = f" ± {of.error:.{digits}f}" if np.isfinite(of.error) else ""
+    return f"{of.value:+.{digits}f}{error}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Column:
     """What one set says, or the prior, of n particles; nan where it is silent or not trusted."""

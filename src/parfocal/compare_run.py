@@ -1,6 +1,7 @@
 """`parfocal compare`: from files of several programs to a folder that says how far they agree."""
 
 import json
+import re
 import shlex
 import sys
 import time
@@ -20,12 +21,14 @@ from parfocal.faults import find_faults
 from parfocal.grouped import Groups, groups_of
 from parfocal.io import write_star
 from parfocal.io.files import check_free, replacing
+from parfocal.io.records import unique_ids
 from parfocal.join import TOLERANCE
 from parfocal.report.compare_page import compare_page
 from parfocal.set_inputs import Told, read_sets
 from parfocal.set_runs import CompareRun
 from parfocal.stability import fold_stability, repeat
 
+NOT_IN_BLOCKS = re.compile(r"[^!-~]+")  # what the name of a STAR block cannot have
 JOBS = 2  # threads: numpy's sorting and arithmetic are most of it, and need no GIL
 
 
@@ -41,14 +44,13 @@ def run_compare(
 ) -> CompareRun:
     """Compare the sets in `files` (name -> file) and write the folder `out`. Raises InputError.
 
-    With `repeats` the files are runs of the same method in pairs: first, second, first, second.
-    Nothing is written before all is read and compared.
+    With `repeats` the files are runs of the same method in pairs: first, second, first, second; or
+    those of two runs' folders, paired by method. Nothing is written before all is read and compared.
     """
     started, cpu, out = time.time(), time.process_time(), Path(out)
     check_free(out)
-    if repeats and (len(files) < 2 or len(files) % 2):
-        what = f"--repeat with {len(files)} sets"
-        raise InputError(what, mend="give the two runs of each method, one pair after the other")
+    if repeats:
+        files = in_pairs(files)
     joined, _ = read_sets(
         files,
         input_file=input_file,
@@ -85,6 +87,28 @@ def run_compare(
     return _write(replace(run, info=info), progress)
 
 
+def in_pairs(files: Mapping[str, Path]) -> dict[str, Path]:
+    """`files` with the two runs of each method one after the other. InputError if there are not two.
+
+    Two named runs' folders, A/bayes, A/relion, B/bayes, B/relion, are paired by their methods.
+    """
+    names = list(files)
+    if len(names) < 2 or len(names) % 2:
+        what = f"--repeat with {len(names)} sets"
+        raise InputError(what, mend="give the two runs of each method, one pair after the other")
+    half = len(names) // 2
+    methods = [name.rpartition("/")[2] for name in names]
+    if all("/" in name for name in names) and methods[:half] == methods[half:]:
+        names = [name for pair in zip(names[:half], names[half:], strict=True) for name in pair]
+    for first, second in zip(names[::2], names[1::2], strict=True):
+        one, other = (Path(files[name]).absolute().parent for name in (first, second))
+        if one != other and one.parent == other.parent and (one.parent / "run.json").exists():
+            what = f"{first} and {second} are two methods of one run, no repeat"
+            where = Path(files[first]).parent.parent
+            raise InputError(what, where=where, mend="give two runs, as in A=FOLDER B=FOLDER")
+    return {name: files[name] for name in names}
+
+
 def _stability(groups: Groups, columns: tuple[Column, ...], repeats: bool):
     folds = {
         column.name: fold_stability(groups, column)
@@ -101,9 +125,10 @@ def _write(run: CompareRun, progress: Told) -> CompareRun:
     """Write everything; run.json comes last, so that a folder without one is not whole."""
     progress("writing", 0, 1)
     write_star(run.out / "compare.star", {"pairs": pair_columns(run.comparison)})
+    blocks = [NOT_IN_BLOCKS.sub("_", f"micrographs_{name}") for name in run.comparison.names]
     tables = {
-        f"micrographs_{name}": micrograph_columns(run.comparison, number)
-        for number, name in enumerate(run.comparison.names)
+        block: micrograph_columns(run.comparison, number)
+        for number, block in enumerate(unique_ids(blocks))
     }
     write_star(run.out / "micrographs.star", tables)
     with replacing(run.out / "report.html") as file:

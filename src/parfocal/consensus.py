@@ -52,9 +52,13 @@ class Consensus:
 
     @cached_property
     def mad(self) -> np.ndarray:
-        """(n,) Å, their median absolute deviation as a standard deviation (x 1.4826)."""
+        """(n,) Å, their median absolute deviation as a standard deviation (x 1.4826).
+
+        nan where fewer than two sets know the particle: one value does not scatter.
+        """
+        ok = self.joined.ok & (self.joined.ok.sum(axis=1) > 1)[:, None]
         away = np.abs(self.joined.defocus - self.median[:, None])
-        return MAD_TO_SD * row_median(np.where(self.joined.ok, away, np.nan))
+        return MAD_TO_SD * row_median(np.where(ok, away, np.nan))
 
     @cached_property
     def astigmatism(self) -> np.ndarray:
@@ -75,7 +79,8 @@ class Consensus:
 
 
 def consensus(joined: Joined) -> Consensus:
-    """Combine the sets. Raises InputError with fewer than two, unless the one has folds.
+    """Combine the sets. Raises InputError with fewer than two, unless the one has folds, or if none
+    trusts a particle.
 
     Errors are those of the combination under the model that the sets themselves show; see
     `combination.moments` for what stands in for the truth. Wrong where all sets share an error
@@ -88,6 +93,9 @@ def consensus(joined: Joined) -> Consensus:
             "one set without folds cannot be combined with anything",
             mend="give two sets or more, three if they come from other programs",
         )
+    if not joined.ok.any():
+        what = f"{', '.join(joined.names)} trust none of their {len(joined)} particles"
+        raise InputError(what, mend="look at the status that their files give, and at their defoci")
     base = joined.base
     field = field_of(base.micrograph, base.coordinate_x, base.coordinate_y)
     start = _micrograph_mean(field, _prior(joined))

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 import parfocal
-from parfocal.consensus import Consensus, consensus
+from parfocal.consensus import LEAST_ERROR, Consensus, consensus
 from parfocal.defocus_set import POSTERIOR
 from parfocal.errors import InputError
 from parfocal.estimates import DefocusEstimates, Status
@@ -82,6 +82,8 @@ def run_consensus(
     if settings.filter.max_from_prior is not None and not np.isfinite(joined.prior).all():
         what = "--max-from-prior without an input defocus to count from"
         raise InputError(what, mend="give --input, the particle file that the sets began from")
+    if settings.filter.max_mad is not None and len(files) < 2:
+        raise InputError("--max-mad with one set, which cannot scatter", mend="give two or more")
     progress("combining", 0, 1)
     found = consensus(joined)
     estimates = estimates_of(found, template, settings.combine)
@@ -114,8 +116,9 @@ def estimates_of(
 ) -> DefocusEstimates:
     """The consensus as estimates, against the defoci of `template` (default: the prior).
 
-    Particles that no set knows keep those, with status flat. Astigmatism is the median of the
-    vectors; it changes only where a set has another than the base.
+    Particles that no set knows keep those, with status flat. The error of a median is the MAD, and
+    that of the weighted combination where one set alone knows the particle. Astigmatism is the
+    median of the vectors; it changes only where a set has another than the base.
     """
     base, joined, known = found.joined.base, found.joined, found.known
     before = base.defocus if template is None else template.defocus
@@ -123,7 +126,9 @@ def estimates_of(
         before = joined.prior
     weighted = combine == "weighted"
     defocus = found.defocus if weighted else np.where(known, found.median, before)
-    error = found.error if weighted else np.maximum(found.mad, 1.0)
+    error = found.error
+    if not weighted:
+        error = np.where(np.isfinite(found.mad), np.maximum(found.mad, LEAST_ERROR), error)
     vector = np.nan_to_num(found.astigmatism - base.astigmatism)
     x, y = np.where(known, vector.T, 0.0)
     return DefocusEstimates(

@@ -20,6 +20,7 @@ import numpy as np
 
 from parfocal.agreement import (
     LEAST_SPREAD,
+    MIN_PARTICLES,
     Column,
     Measured,
     measured,
@@ -279,8 +280,10 @@ def _words(verdict: Verdict, correlations, heights: float, noise) -> str:
     observed, unshared, independent, shared = (c.value for c in correlations)
     if verdict is Verdict.UNTOLD:
         few = "too few micrographs, or error bars wider than the spread"
-        unknown = "no error bars and no folds" if np.isnan(independent) else few
-        return f"{verdict}: {'one of them does not vary' if np.isnan(observed) else unknown}"
+        why = "no error bars and no folds" if np.isnan(independent) else few
+        if np.isnan(observed):
+            why = f"no micrograph has {MIN_PARTICLES} particles on which both vary"
+        return f"{verdict}: {why}"
     if verdict is Verdict.AS_LOW:
         errors = " and ".join(f"{n:.0f}" for n in noise)
         return f"{verdict}: heights scatter by only {heights:.0f} Å against errors of {errors} Å"

@@ -26,6 +26,8 @@ class Joint:
     examples_beyond: tuple[str, ...]  # ids in the set
     in_order: bool  # whether the joined particles stand in the base's order
     alike: int = 0  # of the joined, how many share their image, and are told apart by order alone
+    unlike: int = 0  # of the missing, in images of which the set holds another number of particles
+    failed: int = 0  # of the joined, not to be trusted: a failed fit, or a defocus that cannot be
 
     def __str__(self) -> str:
         told = f"{self.name}: {self.joined} of {self.particles} particles joined by {self.by}"
@@ -37,6 +39,10 @@ class Joint:
                 told += f"; {count} {what}, such as {names[0]}"
         if self.alike:
             told += f"; {self.alike} share their image, and only their order tells them apart"
+        if self.unlike:
+            told += f"; {_unlike(self.unlike)}"
+        if self.failed:
+            told += f"; {self.failed} not to be trusted, by status or defocus"
         return told if self.in_order else f"{told}; its rows are in another order"
 
 
@@ -75,7 +81,7 @@ def join(
     first set that knows tells. Particles are known as `match` has it, coordinates within `tolerance`
     [Å]. InputError if two sets have one name, or a set has no particles or none of the base's.
     """
-    if not tolerance > 0:
+    if not 0 < tolerance < np.inf:
         raise InputError(f"tolerance = {tolerance:g}", mend="give a number of Å above 0")
     names: list[str] = []
     joints, columns, posterior, widest = [], [], [], []
@@ -137,7 +143,9 @@ def _joint(base: DefocusSet, one: DefocusSet, found: Match) -> Joint:
             f"no particle of {one.name} is one of {base.name}'s {len(base)}, such as "
             f"{base.particle_id[0]}; its own are such as {one.particle_id[0]}",
             where=one.source or one.name,
-            mend="give files of the same particles, or another --tolerance between coordinates",
+            mend=f"{_unlike(found.unlike)}: give both with all of these"
+            if found.unlike
+            else "give files of the same particles, or another --tolerance between coordinates",
         )
     lacking = np.flatnonzero(row < 0)
     beyond = np.flatnonzero(np.bincount(joined, minlength=len(one)) == 0)
@@ -152,4 +160,10 @@ def _joint(base: DefocusSet, one: DefocusSet, found: Match) -> Joint:
         examples_beyond=tuple(one.particle_id[beyond[:TOLD]].tolist()),
         in_order=bool((np.diff(joined) > 0).all()),
         alike=found.alike,
+        unlike=found.unlike,
+        failed=int(np.sum(~one.ok[joined])),
     )
+
+
+def _unlike(count: int) -> str:
+    return f"{count} in images of which the sets hold different numbers of particles"

@@ -31,6 +31,7 @@ class Match(NamedTuple):
     row: np.ndarray  # (n,) int, in the other set; -1 where it lacks the particle
     by: str  # what they were known by
     alike: int = 0  # of those found, how many share their image, and are told apart by order alone
+    unlike: int = 0  # in images of which the other set holds another number of particles
 
     @property
     def found(self) -> int:
@@ -53,7 +54,7 @@ def match(base: DefocusSet, other: DefocusSet, tolerance: float = TOLERANCE) -> 
     best = Match(np.full(len(base), UNKNOWN), BY_ID)
     for way in (_by_id, _by_image, _by_place, _by_mirrored_place):
         found = way(base, other, tolerance)
-        best = found if found.found > best.found else best
+        best = max(best, found, key=lambda one: (one.found, one.unlike))  # of equals the first
         if best.found == min(len(base), len(other)):
             break
     return best
@@ -78,13 +79,15 @@ def _by_name(ours: list[str], theirs: list[str], by: str) -> Match:
     row_of = {name: row for row, name in enumerate(unique_ids(theirs))}
     count = Counter(theirs)
     row = np.full(len(ours), UNKNOWN)
-    alike = 0
+    alike = unlike = 0
     named = zip(ours, unique_ids(ours), _times(ours), strict=True)
     for place, (name, own, times) in enumerate(named):
         if name and count[name] == times:
             row[place] = row_of[own]
             alike += times > 1
-    return Match(row, by, alike)
+        elif name:
+            unlike += count[name] > 0
+    return Match(row, by, alike, unlike)
 
 
 def _images(names: list[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """Reading sets of defoci by name, one at a time, and joining them to what they have in common."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +14,7 @@ from parfocal.io.estimates import holds_estimates
 from parfocal.join import TOLERANCE, Joined, join
 from parfocal.particles import Particles
 
+OURS = {"input", "global", "plane", "combination"}  # what stands beside the sets in results
 AHEAD = 2  # files that are read at a time
 Told = Callable[[str, int, int], None]
 
@@ -41,8 +43,11 @@ def read_sets(
     """
     files = {name: Path(path) for name, path in files.items()}
     input_file = None if input_file is None else Path(input_file)
-    if not tolerance > 0:
+    if not 0 < tolerance < math.inf:
         raise InputError(f"--tolerance {tolerance:g}", mend="give a number of Å above 0")
+    for name in OURS & files.keys():
+        mend = "give it another name, as in NAME=FILE, or with --input if it is the input"
+        raise InputError(f"a set called {name!r}: we call one so too", mend=mend)
     template = None
     if input_file is not None and holds_estimates(input_file):
         what = "not a particle file: our own estimates, of which the input is one"

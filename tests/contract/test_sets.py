@@ -143,6 +143,7 @@ def test_limits_that_nothing_holds_keep_nothing_and_say_so(run):
     said = parfocal("consensus", "run", *INPUT, "--max-mad", 1e-6, "--out", "agreed")
     assert said.code == 0, said.err
     assert "none is kept" in said.out
+    assert "next job" not in said.out
     assert not Path("agreed/particles_kept.star").exists()
 
 
@@ -173,9 +174,17 @@ def test_files_without_folds_are_combined_with_a_warning(run):
     assert "two sets" in said.out
 
 
-def test_repeat_asks_how_stable_a_method_is(run):
+@pytest.fixture
+def second(run) -> Path:
+    """Stands for another run: the values of relion are those of cryosparc, and the other way."""
+    for name, other in (("relion", "cryosparc"), ("cryosparc", "relion")):
+        shutil.copytree(run / other, run.parent / "second" / name)
+    return run.parent / "second"
+
+
+def test_repeat_asks_how_stable_a_method_is(run, second):
     said = parfocal(
-        "compare", "a=run/relion", "b=run/cryosparc", "--repeat", *INPUT, "--out", "stable"
+        "compare", "a=run/relion", "b=second/relion", "--repeat", *INPUT, "--out", "stable"
     )
     assert said.code == 0, said.err
     (found,) = info("stable")["repeats"]
@@ -188,12 +197,70 @@ def test_repeat_asks_how_stable_a_method_is(run):
     assert 0.2 * rough < found["implied_error"]["value"] < 2 * rough
 
 
+def test_the_folders_of_two_runs_are_paired_by_their_methods(run, second):
+    for name in ("bayes", "profile"):
+        shutil.rmtree(run / name)
+    said = parfocal("compare", "a=run", "b=second", "--repeat", *INPUT, "--out", "stable")
+    assert said.code == 0, said.err
+    names = [found["agreement"]["names"] for found in info("stable")["repeats"]]
+    assert names == [["a/cryosparc", "b/cryosparc"], ["a/relion", "b/relion"]]
+
+
+def test_what_failed_is_counted(run):
+    shutil.copy("run/relion/particles.star", "absurd.star")
+    columns = text_of("absurd.star")
+    absurd = ["1e30" if i < 5 else value for i, value in enumerate(columns["rlnDefocusU"])]
+    with_columns(Path("absurd.star"), rlnDefocusU=absurd)
+    said = parfocal("compare", "absurd.star", *INPUT, "--out", "absurd")
+    assert "absurd: 72 of 72 particles joined by particle id; 5 not to be trusted" in said.out
+    assert "5 not to be trusted" in Path("absurd/report.html").read_text()
+
+
+def test_any_name_of_a_set_makes_files_that_can_be_read(run):
+    sets = ("my set=run/relion", "my_set=run/profile", "µ<b>&=run/bayes")
+    said = parfocal("compare", *sets, *INPUT, "--out", "compared")
+    assert said.code == 0, said.err
+    blocks = read_star("compared/micrographs.star")
+    assert list(blocks) == ["micrographs_my_set", "micrographs_my_set~2", "micrographs__<b>&"]
+    assert text_of("compared/compare.star", "pairs")["parfocalSetA"][0] == "my set"
+    page = Path("compared/report.html").read_text()
+    assert "µ<b>" not in page
+
+
+def test_one_micrograph_has_no_error_and_none_is_told(run):
+    columns = text_of("particles.star")
+    rows = columns["rlnMicrographName"].count(columns["rlnMicrographName"][0])
+    with_columns(Path("particles.star"), **{k: v[:rows] for k, v in columns.items()})
+    said = parfocal("compare", "run/relion", "run/profile", *INPUT, "--out", "compared")
+    assert said.code == 0, said.err
+    assert "relion and profile: correlation +" in said.out
+    assert "nan" not in said.out
+    assert "± nan" not in Path("compared/report.html").read_text()
+
+
+def test_a_particle_that_one_set_knows_has_no_mad_and_an_honest_error(run):
+    shutil.copy("run/relion/particles.star", "fewer.star")
+    columns = text_of("fewer.star")
+    with_columns(Path("fewer.star"), **{name: column[:50] for name, column in columns.items()})
+    words = ("consensus", "run/profile", "relion=fewer.star", *INPUT, "--combine", "median")
+    assert parfocal(*words, "--max-mad", 1e4, "--out", "agreed").code == 0
+    found = text_of("agreed/consensus.star", "consensus")
+    assert found["parfocalMad"][50:] == ["nan"] * 22
+    assert found["parfocalLeftOutBy"][50:] == ["max-mad"] * 22
+    alone = [float(error) for error in found["parfocalDefocusError"][50:]]
+    assert min(alone) > 5  # Å; it was the MAD of one value, 1 Å at least
+
+
 BAD = {  # words -> what is said, and where
     ("compare", "nowhere.star"): ("No such file", "nowhere.star"),
     ("compare", "a=run/relion", "a=run/profile"): ("both called 'a'", ""),
     ("compare", "run/relion", "notes.txt"): ("", "notes.txt"),
     ("compare", "a=run/relion", "--repeat"): ("--repeat with 1 sets", ""),
+    ("compare", "run", "--repeat"): ("two methods of one run", "run"),
     ("compare", "run", "--tolerance", "-1"): ("--tolerance -1", ""),
+    ("compare", "run", "--tolerance", "inf"): ("--tolerance inf", ""),
+    ("consensus", "plane=run/relion", "run/bayes"): ("a set called 'plane'", ""),
+    ("consensus", "run/relion", "--max-mad", "50"): ("--max-mad with one set", ""),
     ("compare", "run", "--input", "run/relion/estimates.star"): ("not a particle file", "run/"),
     ("compare", "run/relion", "other.star"): ("no particle of other", "other.star"),
     ("compare", "a="): ("", ""),

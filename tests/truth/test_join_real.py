@@ -85,5 +85,5 @@ def test_subparticles_of_one_image_are_told_apart_by_their_order_alone(formats):
     found = match(virus, virus)
     assert (found.by, found.found, found.alike) == (BY_ID, 60, 60)
     # without one of them nobody can say which are left: all lie in one place of one image
-    with pytest.raises(InputError, match="no particle"):
+    with pytest.raises(InputError, match="60 in images of which the sets hold different"):
         join([virus, replace(rows_of(virus, np.arange(59)), name="less")])

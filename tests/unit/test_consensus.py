@@ -214,6 +214,12 @@ def test_one_set_with_folds_is_drawn_to_its_planes_and_without_is_refused(rng):
         consensus(replace(alone, folds=np.full_like(alone.folds, np.nan)))
 
 
+def test_sets_that_trust_nothing_are_refused(rng):
+    _, joined = made(rng)
+    with pytest.raises(InputError, match="trust none"):
+        consensus(replace(joined, ok=np.zeros_like(joined.ok)))
+
+
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_few_particles_a_micrograph_do_no_harm(rng, count):
     truth, joined = made(rng)
@@ -227,6 +233,15 @@ def test_few_particles_a_micrograph_do_no_harm(rng, count):
 def test_median_and_mad_by_hand():
     values = np.array([[1.0, 5.0, 3.0], [np.nan, 2.0, 4.0], [np.nan, np.nan, np.nan]])
     np.testing.assert_array_equal(row_median(values), [3.0, 3.0, np.nan])
+
+
+def test_one_value_has_no_mad(rng):
+    _, joined = made(rng)
+    ok = joined.ok.copy()
+    ok[0, 1:], ok[1, 2:] = False, False
+    found = consensus(replace(joined, ok=ok))
+    away = np.abs(np.diff(joined.defocus[1, :2]))[0] / 2
+    np.testing.assert_allclose(found.mad[:2], [np.nan, 1.4826 * away])
 
 
 def test_astigmatism_is_averaged_as_a_vector(rng):

@@ -272,7 +272,9 @@ def test_what_cannot_be_told():
     assert 0.5 < found.observed.value < 0.75
     assert np.isnan([found.independent.value, found.heights, *found.noise]).all()
     constant = truth.of("constant", np.full(N, 9000.0), error=np.full(N, 5.0))
-    assert expected(constant, truth.seen("a", 60)).words.endswith("one of them does not vary")
+    assert expected(constant, truth.seen("a", 60)).words.endswith(
+        "no micrograph has 4 particles on which both vary"
+    )
 
 
 def test_one_micrograph_has_no_standard_error():

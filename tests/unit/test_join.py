@@ -73,6 +73,16 @@ def test_particles_known_by_their_order_alone_are_told_of():
     assert str(joint).endswith("; 2 share their image, and only their order tells them apart")
 
 
+def test_images_with_another_number_of_particles_are_told_of():
+    base = made_set(["1@a.mrcs", "1@a.mrcs~2", "2@a.mrcs"], name="all")
+    fewer = made_set(["1@a.mrcs", "2@a.mrcs"], name="fewer")
+    (joint,) = join([fewer], base).joints
+    assert (joint.joined, joint.missing, joint.unlike) == (1, 2, 2)
+    assert "2 in images of which the sets hold different numbers" in str(joint)
+    with pytest.raises(InputError, match="2 in images of which"):
+        join([made_set(["1@a.mrcs"], name="one")], base)
+
+
 def test_each_set_may_be_known_by_something_else():
     x, y = np.array([0.0, 100.0, 200.0]), np.zeros(3)
     base = made_set(IDS, coordinate_x=x, coordinate_y=y, name="base")
@@ -172,7 +182,7 @@ def test_sets_that_cannot_be_joined_are_refused(sets, says):
         join([], made_set(IDS))
 
 
-@pytest.mark.parametrize("tolerance", [0.0, -1.0, np.nan])
+@pytest.mark.parametrize("tolerance", [0.0, -1.0, np.nan, np.inf])
 def test_a_tolerance_that_cannot_be_is_refused(tolerance):
     with pytest.raises(InputError, match="tolerance"):
         join([made_set(IDS)], tolerance=tolerance)

@@ -159,7 +159,7 @@ def limits(*words: object):
 def test_the_command_prints_the_papers_cases():
     said = limits()
     assert said.exit_code == 0
-    assert "  200          2.81          3.17" in said.output
+    assert "200 2.81 3.17" in " ".join(said.output.split())
     assert PAPER_NOTE in said.output
 
 

@@ -210,6 +210,7 @@ def test_of_an_image_with_fewer_particles_nobody_knows_which_are_left():
     base = made_set(["1@a.mrcs", "1@a.mrcs~2", "1@a.mrcs~3", "2@a.mrcs"])
     found = match(base, made_set(["1@a.mrcs", "1@a.mrcs~2", "2@a.mrcs"]))
     assert_array_equal(found.row, [UNKNOWN, UNKNOWN, UNKNOWN, 2])
+    assert (found.unlike, match(base, made_set(["2@a.mrcs"])).unlike) == (3, 0)
 
 
 def test_where_their_places_differ_these_do():

@@ -18,7 +18,8 @@ def compare(
         bool,
         typer.Option(
             "--repeat",
-            help="The sets are pairs of runs of one method: how stable is it? (Fig. 7)",
+            help="The sets are pairs of runs of one method, or two runs' folders: how stable is it? "
+            "(Fig. 7)",
         ),
     ] = False,
     passthrough: Passthrough = None,
@@ -36,7 +37,9 @@ def compare(
           --input run_data.star --out compare
       parfocal compare first=run1/bayes/estimates.star second=run2/bayes/estimates.star \\
           --repeat --out stability
+      parfocal compare first=run1 second=run2 --repeat --out stability
     """
+    from parfocal.agreement import correlation
     from parfocal.compare_run import run_compare
     from parfocal.io.defocus_sets import named_files
 
@@ -59,7 +62,7 @@ def compare(
     found = run.comparison
     for pair, expected in zip(found.pairs, found.expected, strict=True):
         mean = pair.pearson
-        told = f"{mean.value:+.2f} ± {mean.error:.2f}" if mean.micrographs else "unknown"
+        told = correlation(mean)
         print(f"{pair.names[0]} and {pair.names[1]}: correlation {told}; {expected.words}")
     for one in run.repeats:
         names, implied = one.agreement.names, one.implied_error

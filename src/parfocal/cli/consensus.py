@@ -22,7 +22,10 @@ def consensus(
     ] = "weighted",
     max_mad: Annotated[
         float | None,
-        typer.Option(metavar="Å", help="Leave out particles on which the sets scatter more."),
+        typer.Option(
+            metavar="Å",
+            help="Leave out particles on which the sets scatter more, or that one alone knows.",
+        ),
     ] = None,
     max_error: Annotated[
         float | None, typer.Option(metavar="Å", help="Leave out those with a larger error bar.")
@@ -79,8 +82,10 @@ def consensus(
     print(f"{run.info['kept']} of {run.info['particles']} particles kept", end="")
     reasons = ", ".join(f"{count} by {name}" for name, count in run.info["left_out"].items())
     print(f"; left out: {reasons}" if reasons else "")
-    print(f"median error {run.info['median_error']} Å, median MAD {run.info['median_mad']} Å")
+    for name in ("error", "MAD"):
+        value = run.info[f"median_{name.lower()}"]
+        print(f"median {name:<5} {'unknown' if value is None else f'{value} Å'}")
     print(f"look at    {out / 'report.html'}")
-    if run.template is not None:
-        name = "particles_kept" if run.info["left_out"] and run.info["kept"] else "particles"
+    if run.template is not None and run.info["kept"]:
+        name = "particles_kept" if run.info["left_out"] else "particles"
         print(f"next job   {run.file(name)}")

@@ -161,6 +161,6 @@ def _lines(settings, tables) -> Iterator[str]:
 
 def _grid(name: str, rows, heads: list[str], columns, form: str) -> Iterator[str]:
     """Lines of a table: `columns` are of one length with `rows`, which are at their left."""
-    yield f"{name:>14}" + "".join(f"{head:>14}" for head in heads)
+    yield f"{name:>14}" + "".join(f"{head:>17}" for head in heads)
     for row, values in zip(rows, zip(*columns, strict=True), strict=True):
-        yield f"{row:>14g}" + "".join(f"{value:>14{form}}" for value in values)
+        yield f"{row:>14g}" + "".join(f"{value:>17{form}}" for value in values)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
+from parfocal.agreement import Measured, correlation
 from parfocal.expected import Expected
 from parfocal.report.style import BLACK, BLUE, GREY, SKY, STYLE, VERMILION, numbers
 
@@ -17,7 +18,7 @@ def matrix_figure(names: Sequence[str], values, errors) -> go.Figure:
     shown = np.where(own, np.nan, values)
     text = [
         [
-            "" if not np.isfinite(v) else f"<b>{v:.2f}</b><br>± {e:.2f}"
+            "" if not np.isfinite(v) else correlation(Measured(v, e)).replace(" ±", "<br>±")
             for v, e in zip(row, error_row, strict=True)
         ]
         for row, error_row in zip(shown, errors, strict=True)
@@ -82,7 +83,7 @@ def expected_figure(pairs: Sequence[Expected]) -> go.Figure:
             mode="markers",
             marker={"color": BLUE, "size": 10},
             hovertemplate="%{y}: %{x:.2f} seen<extra></extra>",
-            meta=numbers("seen", y="pair", x="correlation"),
+            meta=numbers("seen", y="pair", x="correlation", **{"error_x.array": "error"}),
         )
     )
     figure.add_vline(x=0, line={"color": GREY, "width": 1})

@@ -16,8 +16,9 @@ EXPECTED = {
     "caption": "Dots: the correlation seen. Bars: what would be seen if every set were right within "
     "its errors, from independent noise (left end) to noise that both share because they saw the "
     "same images (right end). A dot on a bar far to the left is no quarrel: the heights of the "
-    "particles scatter by less than the errors. Left of its bar, a pair disagrees beyond its errors. "
-    "At the right end of a bar that begins near 0, the two agree on noise.",
+    "particles scatter by less than the errors. Left of its bar, a pair disagrees beyond its errors; "
+    "right of it, error bars are too wide. At the right end of a bar that begins near 0, the two "
+    "agree on noise.",
 }
 SCATTER = {
     "id": "scatter",
@@ -46,9 +47,10 @@ STABILITY = {
     "id": "stability",
     "title": "How stable each method is",
     "short": "Stability",
-    "caption": "The paper's Fig. 7. Two runs on the same images share their noise, so they show "
-    "what a program does by chance, not its error. The two folds of a parfocal method share no "
-    "pixels: what they have in common is height, and their difference tells the error, or more "
-    "than it where a third of the pixels is too few for a particle.",
+    "caption": "The paper's Fig. 7: defocus less the median of its micrograph. Two runs on the same "
+    "images share their noise, so they show what a program does by chance, not its error. The two "
+    "folds of a parfocal method share no pixels: what they have in common is height, and their "
+    "difference tells the error, or more than it where a third of the pixels is too few for a "
+    "particle.",
 }
 METHODS = {"id": "methods-text", "title": "For the methods part of a paper", "short": "Text"}

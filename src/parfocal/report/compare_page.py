@@ -1,13 +1,18 @@
 """The page of a comparison: agreement, what to expect of it, faults, planes, stability."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
+from parfocal.agreement import correlation
 from parfocal.compare import table_1
 from parfocal.grouped import groups_of
 from parfocal.ice import rows_by_micrograph
+from parfocal.join import Joint
 from parfocal.report import compare_captions as captions
 from parfocal.report.agreement_figures import expected_figure, matrix_figure
 from parfocal.report.compare_tables import (
+    difference_table,
     fault_table,
     micrograph_table,
     pair_table,
@@ -37,7 +42,9 @@ def compare_page(run: CompareRun) -> str:
     pearson = [p.pearson.value for p in found.pairs if np.isfinite(p.pearson.value)]
     heights = np.sqrt(found.heights.value) if found.heights.value > 0 else np.nan
     page = Page(
-        title=f"Comparison of {len(found.names)} sets of defoci",
+        title=f"Comparison of {len(found.names)} sets of defoci"
+        if found.pairs
+        else "One set of defoci",
         under=f"{', '.join(found.names)}; parfocal {run.info['parfocal']}",
         verdict=tuple(_sentences(run)),
         tiles=(
@@ -62,17 +69,21 @@ def _sentences(run: CompareRun):
     if found.pairs:
         best = max(found.pairs, key=lambda p: np.nan_to_num(p.pearson.value, nan=-2))
         least = min(found.pairs, key=lambda p: np.nan_to_num(p.pearson.value, nan=2))
-        yield (
-            f"Averaged over micrographs {' and '.join(best.names)} agree most "
-            f"({best.pearson.value:+.2f} ± {best.pearson.error:.2f}), {' and '.join(least.names)} "
-            f"least ({least.pearson.value:+.2f} ± {least.pearson.error:.2f})."
-        )
+        if np.isnan(best.pearson.value):
+            yield "How far the sets agree cannot be told."
+        elif len(found.pairs) == 1:
+            yield f"Averaged over micrographs the two correlate by {correlation(best.pearson)}."
+        else:
+            yield (
+                f"Averaged over micrographs {' and '.join(best.names)} agree most "
+                f"({correlation(best.pearson)}), {' and '.join(least.names)} least "
+                f"({correlation(least.pearson)})."
+            )
         verdicts = [str(e.verdict.value) for e in found.expected]
         for verdict in dict.fromkeys(verdicts):
             pairs = [" – ".join(e.names) for e in found.expected if str(e.verdict.value) == verdict]
             yield f"{verdict[0].upper()}{verdict[1:]}: {', '.join(pairs)}."
-    gaps = [str(j) for j in run.joined.joints if j.missing or j.beyond or not j.in_order]
-    yield from gaps or ["All sets hold the same particles."]
+    yield from gaps(run.joined.joints)
 
 
 def compare_sections(run: CompareRun) -> list[Section]:
@@ -87,10 +98,11 @@ def compare_sections(run: CompareRun) -> list[Section]:
             FigureSection(**captions.TABLE_1, figure=matrix_figure(names, values, errors)),
             FigureSection(**captions.EXPECTED, figure=expected_figure(found.expected)),
             pair_table(found),
+            difference_table(found),
         ]
     sections.append(set_table(found))
     if found.pairs:
-        titles = [f"r = {p.pooled.value:.2f} ± {p.pooled.error:.2f}" for p in found.pairs]
+        titles = [f"r = {correlation(p.pooled)}" for p in found.pairs]
         figure = scatter_matrix(found.names, _centred(run), titles)
         sections.append(FigureSection(**captions.SCATTER, figure=figure))
     if np.isfinite(run.joined.prior).any():
@@ -101,7 +113,10 @@ def compare_sections(run: CompareRun) -> list[Section]:
         sections.append(stability_table(run.folds, run.repeats))
     sections.append(TextSection(**captions.METHODS, paragraphs=(_methods_text(run),), copy=True))
     values = {
-        "Settings": run.info["settings"],
+        "Settings": {
+            "repeat": "yes" if run.info["settings"]["repeat"] else "no",
+            "tolerance": f"{run.info['settings']['tolerance']:g} Å",
+        },
         "Sets": {**run.info["sets"], "input": run.info["input"] or run.joined.base.name},
         "Versions": {"parfocal": run.info["parfocal"], "command": run.info["command"]},
         "Timings [s]": run.info["timings"],
@@ -110,8 +125,14 @@ def compare_sections(run: CompareRun) -> list[Section]:
     return sections
 
 
+def gaps(joints: Iterable[Joint]) -> list[str]:
+    """A sentence for each set that lacks particles or holds others; one that none does."""
+    told = [str(j) for j in joints if j.missing or j.beyond or j.failed or not j.in_order]
+    return told or ["All sets hold the same particles."]
+
+
 def _centred(run: CompareRun) -> np.ndarray:
-    """(n, K) Å, defocus less its mean on the micrograph; nan where not trusted."""
+    """(n, K) Å, defocus less its median on the micrograph; nan where not trusted."""
     groups = groups_of(run.joined.base.micrograph)
     trusted = np.where(run.joined.ok, run.joined.defocus, np.nan)
     return np.stack([groups.centred(values, robust=True) for values in trusted.T], axis=1)
@@ -140,17 +161,18 @@ def _runs(run: CompareRun) -> list[Panel]:
     panels = []
     for one in run.repeats:
         i, j = (names.index(name) for name in one.agreement.names)
-        told = f"{one.pooled.value:.2f}"
-        panels.append(
-            Panel(f"r = {told}", values[:, i], values[:, j], f"{names[i]} [Å]", f"{names[j]} [Å]")
-        )
-    start = np.where(np.isfinite(joined.prior), joined.prior, 0.0)
+        axes = f"{names[i]} [Å]", f"{names[j]} [Å]"
+        panels.append(Panel(f"r = {correlation(one.pooled)}", values[:, i], values[:, j], *axes))
+    groups = groups_of(joined.base.micrograph)
     for name, one in run.folds.items() if not run.repeats else ():
         k = names.index(name)
-        fold = np.where(joined.ok[:, k, None], joined.folds[:, k] - start[:, None], np.nan)
-        told = f"r = {one.pooled.value:.2f}"
+        known = joined.ok[:, k] & np.isfinite(joined.folds[:, k]).all(axis=1)
+        first, second = (
+            groups.centred(np.where(known, fold, np.nan), robust=True)
+            for fold in joined.folds[:, k].T
+        )
         axes = f"{name}, first fold [Å]", f"{name}, second fold [Å]"
-        panels.append(Panel(told, fold[:, 0], fold[:, 1], *axes))
+        panels.append(Panel(f"r = {correlation(one.pooled)}", first, second, *axes))
     return panels
 
 
@@ -186,13 +208,17 @@ def _any_plane(run: CompareRun) -> bool:
 
 def _methods_text(run: CompareRun) -> str:
     found = run.comparison
-    return (
+    text = (
         f"Per-particle defoci of {len(found.names)} sets ({', '.join(found.names)}) were joined by "
         f"particle and compared with parfocal {run.info['parfocal']} on {found.particles:,} particles "
         f"of {len(found.micrographs):,} micrographs. Pearson correlations were computed within "
         "micrographs and averaged over them, with standard errors over micrographs, as in "
-        "Fernandez-Gimenez, Carazo and Sorzano (J. Struct. Biol. 2023). The correlation expected if "
-        "every set were right was derived from the variance of heights, which "
-        f"{'folds of the images' if run.folds else 'error bars and spreads'} tell without ground "
-        "truth."
+        "Fernandez-Gimenez, Carazo and Sorzano (J. Struct. Biol. 2023)."
+    )
+    if np.isnan(found.heights.value):
+        return text
+    return (
+        f"{text} The correlation expected if every set were right was derived from the variance of "
+        f"heights, which {'folds of the images' if run.folds else 'error bars and spreads'} tell "
+        "without ground truth."
     )

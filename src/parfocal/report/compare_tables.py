@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from parfocal.agreement import PairAgreement
 from parfocal.compare import Comparison
 from parfocal.conventions import DEGREE
 from parfocal.faults import Fault
@@ -35,26 +36,14 @@ def fault_table(faults: Sequence[Fault]) -> TableSection:
 
 
 def pair_table(found: Comparison) -> TableSection:
-    """Every pair of sets."""
+    """How each pair of sets correlates, and what that says."""
     pairs = found.pairs
-
-    def measured(heading, name, digits=2):
-        values = [getattr(p, name) for p in pairs]
-        return Column(
-            heading=heading,
-            name=name,
-            values=[v.value for v in values],
-            errors=[v.error for v in values],
-            digits=digits,
-        )
-
     return TableSection(
         id="pairs",
         title="Every pair",
         noun="pairs",
         caption="Correlations are means over micrographs; pooled: over all particles, less the means "
-        "of their micrographs. Bias is second less first; spread is about the micrograph's median; "
-        "slope is that of the reduced major axis, which takes noise in both for granted.",
+        "of their micrographs.",
         columns=(
             Column(heading="first", name="set_a", values=[p.names[0] for p in pairs]),
             Column(heading="second", name="set_b", values=[p.names[1] for p in pairs]),
@@ -62,19 +51,47 @@ def pair_table(found: Comparison) -> TableSection:
             Column(
                 heading="particles", name="particles", values=[p.particles for p in pairs], digits=0
             ),
-            measured("Pearson", "pearson"),
-            measured("Spearman", "spearman"),
-            measured("robust", "robust"),
-            measured("pooled", "pooled"),
-            measured("bias [Å]", "bias", 1),
+            _measured(pairs, "Pearson", "pearson", 3),
+            _measured(pairs, "Spearman", "spearman", 3),
+            _measured(pairs, "robust", "robust", 3),
+            _measured(pairs, "pooled", "pooled", 3),
+        ),
+    )
+
+
+def _measured(pairs: Sequence[PairAgreement], heading: str, name: str, digits: int) -> Column:
+    values = [getattr(p, name) for p in pairs]
+    return Column(
+        heading=heading,
+        name=name,
+        values=[v.value for v in values],
+        errors=[v.error for v in values],
+        digits=digits,
+    )
+
+
+def difference_table(found: Comparison) -> TableSection:
+    """How the values of each pair of sets differ."""
+    pairs = found.pairs
+    return TableSection(
+        id="differences",
+        title="Differences of each pair",
+        short="Differences",
+        noun="pairs",
+        caption="Bias is second less first; spread is about the micrograph's median; slope is that of "
+        "the reduced major axis, which takes noise in both for granted.",
+        columns=(
+            Column(heading="first", name="set_a", values=[p.names[0] for p in pairs]),
+            Column(heading="second", name="set_b", values=[p.names[1] for p in pairs]),
+            _measured(pairs, "bias [Å]", "bias", 1),
             Column(heading="spread [Å]", name="spread", values=[p.spread for p in pairs], digits=0),
-            measured("slope", "slope"),
+            _measured(pairs, "slope", "slope", 3),
             Column(
                 heading="tilt axes [°]",
                 name="tilt_axes_deg",
                 values=[a.median.value / DEGREE for a in found.axes],
                 errors=[a.median.error / DEGREE for a in found.axes],
-                digits=0,
+                digits=1,
                 note="median difference, of micrographs that both see tilted; 45 by chance",
             ),
         ),
@@ -89,8 +106,8 @@ def set_table(found: Comparison) -> TableSection:
         title="Every set",
         noun="sets",
         caption="Spread: about the micrograph's median, outliers apart. Claimed: root mean square "
-        "of the error bars. Measured: from the two folds. Signal: the share of the spread that is "
-        "height. Change: mean against the input.",
+        "of the error bars. Measured: from the two folds. Signal: the share of the variance that is "
+        "height, below 0 where error bars are wider than the spread. Change: mean against the input.",
         columns=(
             Column(heading="set", name="set", values=[s.name for s in sets]),
             Column(
@@ -160,7 +177,10 @@ def micrograph_table(found: Comparison) -> TableSection:
         id="micrographs",
         title="Micrographs",
         noun="micrographs",
-        caption="± is one standard error.",
+        caption="± is one standard error."
+        if any(planes.found().any() for planes in found.planes)
+        else "No planes: the sets have no coordinates, or too few particles a micrograph. "
+        "Coordinates may be in the file that --input takes, or --passthrough.",
         columns=tuple(columns),
     )
 

@@ -4,6 +4,7 @@ import html
 
 import numpy as np
 
+from parfocal.report.compare_page import gaps
 from parfocal.report.page import Page, render_page
 from parfocal.report.sections import (
     Column,
@@ -21,30 +22,38 @@ from parfocal.set_runs import ConsensusRun
 HOW = {
     "posterior": "from the posterior means among the sets",
     "folds": "from the sets' folds, which share no pixels and so no noise",
-    "bound": "only bounded from above, as no set has folds: error bars rest on what is usual of ice",
+    "bound": "as far as sets without folds tell: shared noise counts as height",
 }
 
 
 def consensus_page(run: ConsensusRun) -> str:
     """HTML of a consensus."""
     info, found = run.info, run.found
-    used = run.estimates.method
     kept = info["kept"]
     page = Page(
         title=f"Consensus of {len(found.joined.names)} sets of defoci",
-        under=f"combined as {used}; parfocal {run.estimates.version}",
+        under=f"{'the median' if _of_median(run) else 'weighted'}; parfocal {run.estimates.version}",
         verdict=(*_sentences(run),),
         tiles=(
             Tile("particles", f"{info['particles']:,}", f"{len(found.joined.names)} sets"),
             Tile("kept", f"{kept:,}", "hold all limits"),
             Tile("median error", quantity(_or_nan(info["median_error"]), ".0f", "Å"), "one sd"),
             Tile("median MAD", quantity(_or_nan(info["median_mad"]), ".0f", "Å"), "of the sets"),
-            Tile("heights", f"{info['heights_sd']:.0f} Å", "sd, as the sets show it"),
+            Tile("heights", _heights(run), "sd, as the sets show it"),
         ),
         warnings=(*info["faults"], *info["warnings"]),
         sections=tuple(consensus_sections(run)),
     )
     return render_page(page)
+
+
+def _of_median(run: ConsensusRun) -> bool:
+    return run.info["settings"]["combine"] == "median"
+
+
+def _heights(run: ConsensusRun) -> str:
+    bound = "up to " * (run.info["heights_known_by"] == "bound")
+    return f"{bound}{run.info['heights_sd']:.0f} Å"
 
 
 def _or_nan(value) -> float:
@@ -53,18 +62,24 @@ def _or_nan(value) -> float:
 
 def _sentences(run: ConsensusRun):
     info = run.info
+    if _of_median(run):
+        yield "The median of the sets is written; weights and heights are those it did not use."
     heights = info["weights"]["height"]
     most = max((name for name in heights if name != "plane"), key=heights.__getitem__)
+    says = (
+        f"{most} says most about them (weight {heights[most]:.2f})"
+        if heights[most]
+        else "none knows them"
+    )
     yield (
-        f"Heights scatter by {info['heights_sd']:.0f} Å about the planes of the ice, known "
-        f"{HOW[info['heights_known_by']]}; of the sets {most} says most about them "
-        f"(weight {heights[most]:.2f}), and {heights['plane']:.2f} goes to the plane."
+        f"Heights scatter by {_heights(run)} about the planes of the ice, known "
+        f"{HOW[info['heights_known_by']]}; of the sets {says}, and {heights['plane']:.2f} goes to "
+        "the plane."
     )
     if info["left_out"]:
         told = ", ".join(f"{count:,} by {name}" for name, count in info["left_out"].items())
         yield f"{info['kept']:,} of {info['particles']:,} particles are kept; left out: {told}."
-    whole = [str(j) for j in run.found.joined.joints if j.missing or j.beyond or not j.in_order]
-    yield from whole or ["All sets hold the same particles."]
+    yield from gaps(run.found.joined.joints)
 
 
 def consensus_sections(run: ConsensusRun) -> list[Section]:
@@ -88,12 +103,15 @@ def consensus_sections(run: ConsensusRun) -> list[Section]:
             title="How far the sets scatter, and the error of the result",
             short="MAD",
             caption="The paper's Fig. 9: the median absolute deviation of the sets about their "
-            "median, times 1.4826, particle by particle; beside it the error bar of the combination. "
-            "A small MAD is no proof: sets that share noise agree on it.",
+            "median, times 1.4826, of each particle that two sets know; "
+            + ("it is the error bar" if _of_median(run) else "beside it the error bar")
+            + " that is written. A small MAD is no proof: sets that share noise agree on it.",
             figure=histogram(
                 {"MAD": found.mad, "error": run.estimates.defocus_error[run.estimates.ok()]},
                 "MAD and error",
-            ),
+            )
+            if not _of_median(run)
+            else histogram({"MAD": found.mad}, "MAD"),
         ),
         FigureSection(
             id="median",
@@ -110,7 +128,12 @@ def consensus_sections(run: ConsensusRun) -> list[Section]:
             noun="groups",
             columns=_counts(run),
             caption="Outliers lie farther from their micrograph's plane than heights and noise "
-            "would take them; they are written on that plane, with an error bar that says so.",
+            "would take them; "
+            + (
+                "a median is written as it is."
+                if _of_median(run)
+                else "they are written on that plane, with an error bar that says so."
+            ),
         ),
     ]
     text = _methods_text(run)
@@ -118,12 +141,23 @@ def consensus_sections(run: ConsensusRun) -> list[Section]:
         TextSection(
             id="methods-text",
             title="For the methods part of a paper",
+            short="Text",
             paragraphs=(text,),
             copy=True,
         )
     )
+    settings = run.info["settings"]
+    limits = {
+        name.replace("_", "-"): ", ".join(limit) if isinstance(limit, tuple) else f"{limit:g} Å"
+        for name, limit in settings["filter"].items()
+        if limit
+    }
     values = {
-        "Settings": {"combine": run.estimates.method, "limits": run.info["settings"]["filter"]},
+        "Settings": {
+            "combine": settings["combine"],
+            "tolerance": f"{settings['tolerance']:g} Å",
+            **(limits or {"limits": "none"}),
+        },
         "Sets": {**run.info["sets"], "input": run.info["input"] or joined.base.name},
         "Versions": {"parfocal": run.info["parfocal"], "command": run.info["command"]},
         "Timings [s]": run.info["timings"],
@@ -194,7 +228,7 @@ def _counts(run: ConsensusRun) -> tuple[Column, ...]:
 
 def _methods_text(run: ConsensusRun) -> str:
     names = ", ".join(run.found.joined.names)
-    if run.estimates.method == "median":
+    if _of_median(run):
         how = "the median of the sets, with their median absolute deviation (× 1.4826) as its error"
     else:
         how = (

@@ -74,7 +74,7 @@ def _drawn_at(panels: Sequence[Panel], places: Sequence[tuple[int, int]]) -> go.
             for r in range(1, rows + 1)
         ],
         subplot_titles=[titles[place] for place in every if place in titles],
-        horizontal_spacing=0.2 / max(columns, 2),
+        horizontal_spacing=(0.2 if columns > ACROSS else 0.3) / max(columns, 2),
         vertical_spacing=0.25 / max(rows, 2) ** 1.1,
     )
     figure.update_annotations(font_size=13 if columns <= ACROSS else 11)
@@ -95,12 +95,13 @@ def _add_panel(figure: go.Figure, panel: Panel, where: dict[str, Any]) -> None:
     known = np.isfinite(panel.x) & np.isfinite(panel.y)
     x, y = panel.x[known], panel.y[known]
     ends = _ends(np.concatenate([x, y]))
-    named = numbers(f"{panel.y_title} on {panel.x_title}", x=panel.x_title, y=panel.y_title)
-    figure.add_trace(_drawn(x, y, ends, named), **where)
+    named = {"x": panel.x_title, "y": panel.y_title}
+    for trace in _drawn(x, y, ends, (f"{panel.y_title} on {panel.x_title}", named)):
+        figure.add_trace(trace, **where)
     line = {"color": BLACK, "dash": "dot", "width": 1}
     same = go.Scatter(x=ends, y=ends, mode="lines", line=line, hoverinfo="skip")
     figure.add_trace(same, **where)
-    axis = {"range": ends, "tickformat": ",d", "nticks": 4, "title_standoff": 4}
+    axis = {"range": ends, "tickformat": ",d", "nticks": 5, "title_standoff": 4}
     figure.update_xaxes(title_text=html.escape(panel.x_title), **axis, **where)
     figure.update_yaxes(title_text=html.escape(panel.y_title), **axis, **where)
 
@@ -109,14 +110,17 @@ def _ends(values) -> tuple[float, float]:
     if not len(values):
         return 0.0, 1.0
     low, high = np.percentile(values, [0.5, 99.5])
-    margin = 0.08 * (high - low) or 1.0
+    margin = 0.08 * (high - low) or 10.0
     return float(low - margin), float(high + margin)
 
 
-def _drawn(x, y, ends: tuple[float, float], named) -> go.Scatter | go.Heatmap:
+def _drawn(x, y, ends: tuple[float, float], named) -> list[go.Scatter | go.Heatmap]:
+    """Points, or a density and its numbers to be saved; `named` are their series and columns."""
+    series, columns = named
     if len(x) <= POINTS:
         marker = {"size": 4, "color": LINE_COLOURS[0], "opacity": 0.55}
-        return go.Scatter(x=compact(x), y=compact(y), mode="markers", marker=marker, meta=named)
+        meta = numbers(series, **columns)
+        return [go.Scatter(x=compact(x), y=compact(y), mode="markers", marker=marker, meta=meta)]
     edges = np.linspace(*ends, BINS + 1)
     place = [np.clip((v - ends[0]) * BINS / (ends[1] - ends[0]), 0, BINS - 1) for v in (x, y)]
     cell = place[1].astype(np.intp) * BINS + place[0].astype(np.intp)
@@ -124,7 +128,7 @@ def _drawn(x, y, ends: tuple[float, float], named) -> go.Scatter | go.Heatmap:
     centre = compact((edges[1:] + edges[:-1]) / 2)
     with np.errstate(divide="ignore"):
         shade = np.where(count > 0, np.log10(count), np.nan)
-    return go.Heatmap(
+    density = go.Heatmap(
         x=centre,
         y=centre,
         z=compact(shade),
@@ -132,6 +136,15 @@ def _drawn(x, y, ends: tuple[float, float], named) -> go.Scatter | go.Heatmap:
         coloraxis="coloraxis",
         hovertemplate="%{x:.0f}, %{y:.0f} Å: %{customdata} particles<extra></extra>",
     )
+    row, column = np.nonzero(count)
+    saved = go.Scatter(
+        x=centre[column],
+        y=centre[row],
+        customdata=count[row, column].astype(np.int32),
+        visible=False,
+        meta=numbers(series, **columns, customdata="particles"),
+    )
+    return [density, saved]
 
 
 def histogram(series: dict[str, np.ndarray], title: str) -> go.Figure:
