@@ -12,7 +12,10 @@ MENDS = {
     errno.EPERM: "ask for the right to read or write there, or choose another place",
     errno.EROFS: "this disk cannot be written to: choose another place",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
-    **dict.fromkeys(NO_SPACE, "free some space, or choose another disk, and run again"),
+    **dict.fromkeys(
+        NO_SPACE,
+        "free some space, or choose another disk, then run again with the folder begun removed",
+    ),
 }
 
 

@@ -15,19 +15,20 @@ CONSTANT = 0.02  # share of the voxels there that may have one value by chance
 DAMPED = 1e-3  # of its largest, to which the noise power falls in a filtered half-map
 MASK_SHARE = 0.1  # of randomised phases' FSC at the resolution, as RELION warns of
 LEVEL = 0.143
+FEW = 1000  # voxels of a mask, a ball 12 across
 SMOOTH = 1.0  # px, of the noise before it is turned
 FOLDS = (2, 3, 5, 7, 11, 13)  # whatever repeats, repeats by a prime number
 ALIKE = 0.5  # correlation of symmetric noise with itself turned is near 1, of other noise near 0
 AS_THEY_CAME = "the half-maps as they came out of the refinement (RELION: unfil.mrc)"
 
 
-def check_independent(half1, half2) -> None:
+def check_independent(half1, half2, *, where: str = "") -> None:
     """InputError if the two half-maps are one map, whatever its scale."""
     first, second = (np.asarray(half, dtype=np.float32).ravel() for half in (half1, half2))
     product = float(np.dot(first, second))
     if product > 0 and product**2 > (1 - 1e-6) ** 2 * float(first @ first) * float(second @ second):
         what = "the two half-maps are the same map"
-        raise InputError(what, mend="give the maps of half-set 1 and of half-set 2")
+        raise InputError(what, where=where, mend="give the maps of half-set 1 and of half-set 2")
 
 
 def faults_of_maps(half1, half2) -> Iterator[str]:
@@ -113,12 +114,15 @@ def faults_of_curves(curves: FscCurves, level: float = LEVEL) -> Iterator[str]:
     if curves.randomised_from < 3:
         yield (
             "The unmasked FSC is below 0.8 from the first shells on, so that all phases are made random "
-            "and the corrected FSC says little: are the half-maps shifted or turned to each other?"
+            "and the corrected FSC says little: are the half-maps noise, or shifted to each other?"
         )
 
 
 def faults_of_mask(mask) -> Iterator[str]:
-    """Sentences on a mask that is cut off by the box, or is none."""
+    """Sentences on a mask that holds next to nothing, or is cut off by the box."""
+    voxels = int((mask > 0.5).sum())
+    if voxels < FEW:
+        yield f"The mask is above 0.5 in {voxels} voxels: give one around the whole molecule."
     faces = max(float(np.take(mask, (0, -1), axis=axis).max()) for axis in range(3))
     if faces > 0.5:
         yield (

@@ -1,7 +1,7 @@
-"""Reading what `parfocal fsc` and `parfocal mask` need: half-maps in pairs, and a mask on their grid."""
+"""Reading half-maps in pairs, and a mask on their grid: for `parfocal fsc` and `parfocal localres`."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,11 +10,14 @@ import numpy as np
 from parfocal.errors import InputError
 from parfocal.io import read_map
 from parfocal.io.mask import read_mask
-from parfocal.masks import make_mask
-from parfocal.reference import soft_sphere
+from parfocal.masks import make_mask, soft_sphere
 
 AUTO, NO_MASK = "auto", "none"
 SAME_PIXEL = 0.01  # relative difference of pixel sizes that still counts as the same
+FEWEST = 16  # voxels along a side, of the smallest map that is one
+LEAST, MOST = 1e-10, 1e10  # largest value of a map: squares of its transform are numbers in float32
+WRITTEN = (".html", ".json", ".mrc", ".star", ".cxc")  # folders are not called like these files
+UNKNOWN = 1.0  # Å, what some programs write as the voxel size when they do not know it
 USAGE = "give two half-maps, or one or more NAME=HALF1,HALF2"
 
 
@@ -41,7 +44,7 @@ def named_pairs(arguments: Sequence[str]) -> dict[str, tuple[Path, Path]]:
         halves = files.split(",")
         if not equals or len(halves) != 2 or not all(halves):
             raise InputError(f"{argument!r} is no pair of half-maps", mend=USAGE)
-        if not re.fullmatch(r"[\w.+-]+", name) or name.startswith("."):
+        if not re.fullmatch(r"\w[\w.+-]*", name) or name.endswith(WRITTEN):
             mend = "use letters, digits, - and _: a folder is called so"
             raise InputError(f"a pair called {name!r}", mend=mend)
         if name in pairs:
@@ -75,33 +78,36 @@ def read_pairs(
         halves = []
         for path in paths:
             density, found = read_map(path)
-            size = _pixel_size(found, path) if size is None else size
+            found = found if pixel_size is None else pixel_size
+            if not (np.isfinite(found) and found > 0):
+                what = "its header has no pixel size"
+                raise InputError(what, where=path, mend="give --pixel-size in Å, such as 1.06")
             check_map(density, path)
+            size = found if size is None else size
             shape = density.shape if shape is None else shape
-            _check_grid(
-                (density.shape, found if pixel_size is None else size), (shape, size), path, first
-            )
+            _check_grid((density.shape, found), (shape, size), path, first)
             halves.append(density)
         pairs.append(Pair(name, paths, *halves))
     assert size is not None
     return pairs, size
 
 
-def _pixel_size(found: float, path: Path) -> float:
-    if np.isfinite(found) and found > 0:
-        return found
-    raise InputError("its header has no pixel size", where=path, mend="give --pixel-size")
-
-
 def check_map(density, path: Path) -> None:
-    """InputError if a map is no cube, or holds nothing, or what is no number."""
+    """InputError if a map is no cube or too small, or holds nothing, or what is no number."""
     if len(set(density.shape)) != 1:
         what = f"{' × '.join(map(str, density.shape[::-1]))} voxels are not a cube"
         raise InputError(what, where=path, mend="give a cubic map, as the refinement wrote it")
+    if len(density) < FEWEST:
+        what = f"a box of {len(density)} voxels is too small to be a map"
+        raise InputError(what, where=path, mend=f"give one of {FEWEST} or more")
     if not np.isfinite(density).all():
         raise InputError("holds NaN or infinite voxels", where=path, mend="write the map again")
     if density.min() == density.max():
         raise InputError("is constant", where=path, mend="write the map again")
+    largest = float(np.abs(density).max())
+    if not LEAST < largest < MOST:
+        what = f"values up to {largest:.2g}"
+        raise InputError(what, where=path, mend=f"scale the map into {LEAST:g} to {MOST:g}")
 
 
 def _check_grid(found, wanted, path: Path, first: Path) -> None:
@@ -116,11 +122,23 @@ def _check_grid(found, wanted, path: Path, first: Path) -> None:
         )
 
 
-def mask_of(choice: str, pairs: Sequence[Pair], pixel_size: float) -> np.ndarray:
-    """The mask of a file, one made of the mean of all maps (AUTO), or a sphere that fills the box."""
+def mask_of(choice: str, pairs: Sequence[Pair], pixel_size: float, **options: float) -> np.ndarray:
+    """The mask of a file, one made of the mean of all maps (AUTO), or a sphere that fills the box.
+
+    `options` are those of `make_mask`.
+    """
     if choice == NO_MASK:
         return soft_sphere(len(pairs[0].half1))
     if choice == AUTO:
         total = sum(half for pair in pairs for half in (pair.half1, pair.half2))
-        return make_mask(np.asarray(total) / (2 * len(pairs)), pixel_size)
+        return make_mask(np.asarray(total) / (2 * len(pairs)), pixel_size, **options)
     return read_mask(Path(choice), box=len(pairs[0].half1), pixel_size=pixel_size)
+
+
+def faults_of_headers(pixel_size: float, given: float | None) -> Iterator[str]:
+    """A sentence on a pixel size that may be none; `given` is what the user said it is."""
+    if given is None and pixel_size == UNKNOWN:
+        yield (
+            "The maps' headers say 1 Å/px, which some programs write when they do not know: if it is "
+            "not so, every resolution is wrong. Say it with --pixel-size."
+        )

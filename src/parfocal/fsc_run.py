@@ -14,7 +14,14 @@ import numpy as np
 import parfocal
 from parfocal.errors import InputError
 from parfocal.fsc_faults import faults_of_mask
-from parfocal.fsc_inputs import AUTO, NO_MASK, Pair, mask_of, read_pairs
+from parfocal.fsc_inputs import (
+    AUTO,
+    NO_MASK,
+    Pair,
+    faults_of_headers,
+    mask_of,
+    read_pairs,
+)
 from parfocal.fsc_measure import FscMeasurement, FscSettings, measure
 from parfocal.fsc_star import write_fsc_star
 from parfocal.io import write_map
@@ -49,15 +56,19 @@ def run_fsc(
     """
     started, cpu, out = time.time(), time.process_time(), Path(out)
     check_free(out)
+    if seed < 0:
+        raise InputError(f"--seed {seed}", mend="give a whole number from 0 on")
     group = rotations(symmetry)
     progress("reading", 0, 1)
-    pairs, pixel_size = read_pairs(files, pixel_size)
+    given = pixel_size
+    pairs, pixel_size = read_pairs(files, given)
     area = mask_of(mask, pairs, pixel_size)
     found, settings = [], FscSettings(pixel_size=pixel_size, group=group)
     for place, pair in enumerate(pairs):
         progress("measuring", place, len(pairs))
         found.append(_measured(pair, area, settings, np.random.default_rng(seed)))
-    warnings = [*(faults_of_mask(area) if mask != NO_MASK else ())]
+    warnings = [*faults_of_headers(pixel_size, given)]
+    warnings += faults_of_mask(area) if mask != NO_MASK else ()
     for one in found:
         told = f"{one.name}: " if len(found) > 1 else ""
         warnings += [told + warning for warning in one.warnings]

@@ -11,6 +11,10 @@ DRAWN = (
     "half-sets were drawn at random, balanced in every micrograph (seed {seed}): if these particles "
     "were refined against one map, half-maps agree too well at the frequencies that it used"
 )
+BOTH = (
+    "{images} images are in both half-sets, and their noise is in both half-maps: the FSC is too high "
+    "(symmetry expansion: give all copies of an image to one half-set)"
+)
 SPLIT = "give the particles of a refinement with half-sets, or --split SEED to have them split"
 
 
@@ -32,6 +36,15 @@ def split_half_sets(particles: Particles, *, rng: np.random.Generator) -> Partic
     half = np.empty(len(first), dtype=int)
     half[order] = (np.arange(len(first)) + rng.integers(2)) % 2 + 1
     return replace(particles, half_set=half[image])
+
+
+def images_in_both(particles: Particles) -> int:
+    """How many images particles of both half-sets are cut from, whose noise both half-maps share."""
+    first, second = (
+        set(zip(particles.stack[held].tolist(), particles.image_index[held].tolist(), strict=True))
+        for held in (particles.half_set == 1, particles.half_set == 2)
+    )
+    return len(first & second)
 
 
 def with_half_sets(particles: Particles, seed: int | None) -> tuple[Particles, bool]:

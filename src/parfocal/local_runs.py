@@ -8,8 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from parfocal.local_resolution import LocalDifference, LocalResolution
+from parfocal.masks import TIGHT
 
 MOSTLY_SOLVENT = 0.05  # share of voxels never seen, from which the mask is suspected
+TIGHT_MASK = " ".join(("parfocal mask", *(f"--{name} {value:g}" for name, value in TIGHT.items())))
+SURE = 2.0  # standard errors, from which a difference is told as one
 COLOURED = (0.02, 0.98)  # quantiles at the ends of the colours
 
 
@@ -53,6 +56,19 @@ class LocalRun:
         return self.out / name if len(self.results) > 1 else self.out
 
 
+def difference_sentence(d: Difference) -> str:
+    """Whether a pair of half-maps is finer or coarser than the first one, and how sure that is."""
+    found, pairs = d.found, f"{d.name} against {d.first} ({d.method})"
+    what = f"{'finer' if found.mean > 0 else 'coarser'} by {abs(found.mean):.3f}"
+    if not np.isfinite(found.mean_error):
+        return f"{pairs}: {what} Å in the mean; the mask is too small for an error."
+    if found.mean == found.mean_error == 0:
+        return f"{pairs}: the same in every voxel."
+    shown = abs(found.mean) > SURE * found.mean_error
+    told = f"{what} ± {found.mean_error:.3f} Å in the mean"
+    return f"{pairs}: {told}{'' if shown else ', so no difference is shown'}."
+
+
 def summary(run: LocalRun) -> dict[str, Any]:
     """Medians, quartiles, differences and warnings: strings, numbers, lists and dicts only."""
     return {
@@ -93,8 +109,8 @@ def _warnings(run: LocalRun):
         if found.method == "monores" and found.unseen > MOSTLY_SOLVENT:
             yield (
                 f"{label}: {100 * found.unseen:.0f} % of the voxels show nothing even at "
-                f"{found.limits[1]:.3g} Å: the mask reaches into solvent, which counts as poor "
-                "molecule. Give a mask that is tight around the molecule, or --mask auto."
+                f"{found.limits[1]:.3g} Å: is there solvent in the mask? It counts as poor "
+                f"molecule. Give a tight mask, such as {TIGHT_MASK} makes, or a coarser --max."
             )
         if np.mean(found.values < found.limits[0] * 1.02) > 0.5:
             yield (

@@ -44,8 +44,10 @@ class Sweep:
     significance: float = 0.95  # quantile of the noise amplitude that a signal must exceed
 
     def __post_init__(self) -> None:
-        if not self.step > 0:
-            raise InputError(f"a step of {self.step:g} Å", mend="give --step above 0")
+        named = (("--min", self.finest), ("--max", self.coarsest), ("--step", self.step))
+        for name, value in named:
+            if value is not None and not 0 < value < np.inf:
+                raise InputError(f"{name} of {value:g} Å", mend="give it in Å, above 0")
         if not 0.5 <= self.significance < 1:
             what = f"a significance of {self.significance:g}"
             raise InputError(what, mend="give --significance from 0.5 to below 1, such as 0.95")
@@ -56,6 +58,12 @@ class Sweep:
         finest = max(least, self.finest or signal_end / BEYOND)
         coarsest = min(most, self.coarsest or max(COARSEST, COARSEST_PIXELS * pixel_size))
         if not finest < coarsest:
+            if self.finest is None and signal_end > coarsest:
+                raise InputError(
+                    f"the half-maps have nothing in common under the mask beyond {signal_end:.3g} Å",
+                    mend="give the half-maps of one refinement and the mask of its molecule, or a --max "
+                    "above",
+                )
             what = f"resolutions from {coarsest:.3g} down to {finest:.3g} Å"
             mend = (
                 f"choose --max above --min, within {least:.3g} to {most:.3g} Å at this pixel size"

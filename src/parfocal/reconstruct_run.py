@@ -20,7 +20,7 @@ from parfocal.ewald import Ewald
 from parfocal.execution.memory import available_memory
 from parfocal.fsc_curves import KINDS, FscCurves, fsc_curves
 from parfocal.fsc_star import write_fsc_star
-from parfocal.half_sets import DRAWN
+from parfocal.half_sets import BOTH, DRAWN, images_in_both
 from parfocal.insertion import sums_bytes
 from parfocal.io import StackImages, write_map
 from parfocal.io.files import check_free, replacing
@@ -39,6 +39,7 @@ from parfocal.set_inputs import Told
 from parfocal.symmetry import rotations
 
 LEVELS = (0.143, 0.5)
+SHELLS = 4  # of the box, that maps hold at the least
 BESIDE = 0.3e9  # bytes that the program itself takes, and the images under way
 
 
@@ -99,6 +100,7 @@ def run_reconstruct(
     progress("reading", 0, 1)
     inputs = read_reconstruct_inputs(files)
     first = inputs.sets[INPUT]
+    _check_resolution(first.optics[0], settings)
     _check_memory(first.optics[0], len(inputs.sets), settings)
     images = _Pass(StackImages(first), progress, len(first), settings.jobs)
     found = reconstruct_sets(
@@ -129,8 +131,8 @@ def run_reconstruct(
         "settings": asdict(settings),
         **facts,
         "joined": list(inputs.told),
-        "resolution": {name: _resolutions(curves) for name, curves in run.curves.items()},
-        "warnings": list(_warnings(inputs, files)),
+        "resolution": {name: _resolutions(curves, settings) for name, curves in run.curves.items()},
+        "warnings": [*_warnings(inputs, files), *_limited(run.curves, settings)],
         "timings": {
             "wall_s": round(time.time() - started, 2),
             "cpu_s": round(time.process_time() - cpu, 2),
@@ -177,6 +179,16 @@ class _Pass:
         """Tell that no more will be read: particles without a pose or CTF never are."""
         if self._done < self._total:
             self._progress("particles", self._total, self._total)
+
+
+def _check_resolution(optics: Optics, settings: ReconstructSettings) -> None:
+    coarsest = optics.image_size * optics.pixel_size / SHELLS
+    if settings.k_max * coarsest < 1:
+        raise InputError(
+            f"a --max-resolution of {settings.resolution:g} Å is next to nothing of images "
+            f"{SHELLS * coarsest:.4g} Å wide",
+            mend=f"choose {coarsest:.3g} Å or finer",
+        )
 
 
 def needed_memory(optics: Optics, sets: int, settings: ReconstructSettings) -> int:
@@ -233,15 +245,30 @@ def _facts(inputs: ReconstructInputs, found: Reconstruction) -> dict[str, Any]:
     }
 
 
-def _resolutions(curves: FscCurves) -> dict[str, float | None]:
-    """By level, Å; None where the FSC is nowhere above it."""
+def _resolutions(curves: FscCurves, settings: ReconstructSettings) -> dict[str, float | None]:
+    """By level, Å, no finer than the maps are; None where the FSC is nowhere above it."""
     found = {f"{level:g}": curves.resolution(level) for level in LEVELS}
     return {
-        level: round(value, 3) if np.isfinite(value) else None for level, value in found.items()
+        level: round(max(value, _finest(curves, settings)), 3) if np.isfinite(value) else None
+        for level, value in found.items()
     }
 
 
+def _finest(curves: FscCurves, settings: ReconstructSettings) -> float:
+    """Resolution [Å] of the last shell that the maps hold."""
+    return float(1 / curves.k[curves.k <= settings.k_max][-1])
+
+
+def _limited(found: Mapping[str, FscCurves], settings: ReconstructSettings):
+    for name, curves in found.items():
+        finest, level = _finest(curves, settings), LEVELS[0]
+        if curves.resolution(level) <= finest:
+            yield f"{name}: the FSC is above {level:g} up to {finest:.2f} Å, where the maps end"
+
+
 def _warnings(inputs: ReconstructInputs, files: ReconstructFiles):
+    if shared := images_in_both(inputs.particles):
+        yield BOTH.format(images=shared)
     if inputs.was_split:
         yield DRAWN.format(seed=files.split)
         if not has_place(files.particles):

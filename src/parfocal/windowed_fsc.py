@@ -40,8 +40,9 @@ class Window:
 
     def across(self, pixel_size: float, box: int) -> float:
         """Diameter in voxels. InputError if it does not fit."""
-        across = (self.diameter or max(WINDOW_PIXELS * pixel_size, WINDOW)) / pixel_size
-        if not LEAST_WINDOW <= across <= box:
+        chosen = max(WINDOW_PIXELS * pixel_size, WINDOW) if self.diameter is None else self.diameter
+        across = chosen / pixel_size
+        if not LEAST_WINDOW <= across <= box:  # nor if it is not a number
             least, most = (round(v * pixel_size, 1) for v in (LEAST_WINDOW, box))
             what = f"a window of {across * pixel_size:.3g} Å"
             raise InputError(what, mend=f"choose --window from {least} to {most} Å for these maps")

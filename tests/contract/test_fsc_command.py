@@ -127,6 +127,17 @@ FAULTS = {
     "empty mask": (rewritten("mask.mrc", np.zeros_like), "mask.mrc", "zero everywhere"),
     "one map twice": (lambda: shutil.copy("half1.mrc", "half2.mrc"), "half1.mrc and", "same map"),
     "no pixel size": (rewritten("half1.mrc", np.copy, 0.0), "half1.mrc", "no pixel size"),
+    "no pixel size of the second": (
+        rewritten("half2.mrc", np.copy, 0.0),
+        "half2.mrc",
+        "no pixel size",
+    ),
+    "too large for float32": (
+        rewritten("half1.mrc", lambda m: m * 1e30),
+        "half1.mrc",
+        "values up to",
+    ),
+    "too small a box": (rewritten("half1.mrc", lambda m: m[:8, :8, :8]), "half1.mrc", "too small"),
     "out is not empty": (
         lambda: Path("found").mkdir() or Path("found/a").touch(),
         "found",
@@ -155,6 +166,8 @@ def test_bad_input_is_told_in_one_line_and_nothing_is_written(project, fault):
         ("a=half1.mrc,half2.mrc", "a=half2.mrc,half1.mrc"),
         ("../a=half1.mrc,half2.mrc",),
         ("half1.mrc", "half2.mrc", "--pixel-size", "-1"),
+        ("half1.mrc", "half2.mrc", "--seed", "-1"),
+        ("run.json=half1.mrc,half2.mrc", "b=half1.mrc,half2.mrc"),
     ],
     ids=" ".join,
 )
@@ -168,6 +181,15 @@ def test_a_pixel_size_that_is_given_counts(project):
     said = parfocal("fsc", *PAIR, "--mask", "none", "--pixel-size", 1.1, "--out", "found", "--json")
     assert said.code == 0, said.err
     assert json.loads(said.out)["pixel_size"] == 1.1
+
+
+def test_a_header_of_one_angstrom_is_asked_about(project):
+    for half in PAIR:
+        rewritten(half, np.copy, 1.0)()
+    unknown = parfocal("fsc", *PAIR, "--mask", "none", "--out", "unknown")
+    assert "headers say 1 Å/px" in unknown.out
+    known = parfocal("fsc", *PAIR, "--mask", "none", "--pixel-size", 1, "--out", "known")
+    assert "headers say" not in known.out
 
 
 def test_masked_half_maps_are_warned_of_and_measured(project):
@@ -202,6 +224,7 @@ def test_a_mask_is_made_of_a_map(project):
         (("none.mrc", "--out", "made.mrc"), "none.mrc"),
         (("map.mrc", "--out", "map.mrc"), "map.mrc"),
         (("map.mrc", "--out", "made.mrc", "--threshold", 1e9), "map.mrc"),
+        (("map.mrc", "--out", "."), ".: is a folder"),
         (("map.mrc", "--out", "made.mrc", "--edge", -1), "map.mrc"),
         (("particles.star", "--out", "made.mrc"), "particles.star"),
     ],

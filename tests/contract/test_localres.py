@@ -80,7 +80,7 @@ def test_run_json_says_what_the_maps_hold(one):
     out, _ = one
     info = json.loads((out / "run.json").read_text())
     mask, _ = read_map(out / "mask.mrc")
-    for method, found in info["results"]["map"].items():
+    for method, found in info["results"]["a"].items():
         resolution, size = read_map(out / f"local_resolution_{method}.mrc")
         assert size == pytest.approx(info["pixel_size"], rel=1e-4)
         values = resolution[mask > 0.5]
@@ -129,7 +129,7 @@ def test_two_pairs_are_compared(two):
         inside = read_map(out / "mask.mrc")[0] > 0.5
         assert found["mean"] == pytest.approx(np.mean((maps[0] - maps[1])[inside]), abs=1e-3)
         assert found["mean"] > 0  # less noise is finer
-    assert "after is finer than before by" in said.out
+    assert "after against before (monores): finer by" in said.out
 
 
 def test_the_order_of_the_pairs_turns_the_sign(two, maps):
@@ -161,11 +161,21 @@ def test_the_page_draws_without_a_fault(two, opened):
 
 
 BAD = {
-    "one file": (("a1.mrc",), "not a pair of half-maps"),
+    "one file": (("a1.mrc",), "is no pair of half-maps"),
     "no such file": (("a1.mrc", "gone.mrc"), "No such file"),
     "one map twice": (("a1.mrc", "a1.mrc"), "same map"),
-    "a name twice": (("x=a1.mrc,a2.mrc", "x=b1.mrc,b2.mrc"), "there twice"),
-    "a name that is no folder": (("../x=a1.mrc,a2.mrc",), "not a name"),
+    "one map at two scales": (("a1.mrc", "louder.mrc"), "same map"),
+    "a name twice": (("x=a1.mrc,a2.mrc", "x=b1.mrc,b2.mrc"), "two pairs are called"),
+    "a name that is no folder": (("../x=a1.mrc,a2.mrc",), "a pair called"),
+    "a name of a file": (("mask.mrc=a1.mrc,a2.mrc", "x=b1.mrc,b2.mrc"), "a pair called"),
+    "another grid of a later pair": (("x=a1.mrc,a2.mrc", "y=small.mrc,small.mrc"), "box 16"),
+    "no pixel size": (("a1.mrc", "unknown.mrc"), "unknown.mrc: its header has no pixel size"),
+    "a mask of a voxel": (("a1.mrc", "a2.mrc", "--mask", "voxel.mrc"), "in 1 voxels"),
+    "nothing in common": (("noise1.mrc", "noise2.mrc"), "nothing in common"),
+    "no mask": (("a1.mrc", "a2.mrc", "--mask", "none"), "--mask"),
+    "no number": (("a1.mrc", "a2.mrc", "--min", "nan"), "--min of nan"),
+    "no end": (("a1.mrc", "a2.mrc", "--max", "inf"), "--max of inf"),
+    "no window": (("a1.mrc", "a2.mrc", "--window", "0"), "--window"),
     "another grid": (("a1.mrc", "small.mrc"), "box 16"),
     "another pixel size": (("a1.mrc", "wide.mrc"), "Å/px"),
     "no cube": (("flat.mrc", "flat.mrc"), "not a cube"),
@@ -186,11 +196,18 @@ def test_bad_input_is_refused_and_nothing_written(here, simulation, case):
     words, part = BAD[case]
     size, n = simulation.scene.pixel_size, len(simulation.map)
     for name, volume, pixel in (
-        ("small", np.ones((16, 16, 16)), size),
+        ("small", np.linspace(0, 1, 16**3).reshape(16, 16, 16), size),
         ("wide", simulation.map, 1.5 * size),
         ("flat", np.ones((8, 16, 16)), size),
         ("nan", simulation.map, size),
         ("empty", np.full((n, n, n), 0.3), size),
+        ("voxel", np.arange(n**3).reshape(n, n, n) == n**3 // 2, size),
+        ("louder", 2 * read_map("a1.mrc")[0], size),
+        ("unknown", simulation.map, 0.0),
+        *(
+            (f"noise{seed}", np.random.default_rng(seed).normal(size=(n, n, n)), size)
+            for seed in (1, 2)
+        ),
     ):
         write_map(f"{name}.mrc", volume, pixel)
     with Path("nan.mrc").open("r+b") as file:

@@ -172,6 +172,17 @@ def test_a_cryosparc_file_gets_its_half_sets(tmp_path):
             np.testing.assert_array_equal(written[name], records[name])
 
 
+def test_images_in_both_half_sets_are_warned_of(project):
+    fine(out="apart")
+    assert info("apart")["warnings"] == []
+    columns = text_of(PARTICLES)
+    doubled = {name: values + values[:3] for name, values in columns.items()}
+    doubled["rlnRandomSubset"][-3:] = [str(3 - int(h)) for h in columns["rlnRandomSubset"][:3]]
+    with_columns(PARTICLES, "particles", **doubled)
+    said = fine()
+    assert "3 images are in both half-sets" in said.out
+
+
 def test_a_lower_resolution_takes_a_smaller_grid_and_says_no_more(project):
     fine("--max-resolution", "9", "--padding", "1.5")
     curve = read_star("maps/fsc.star")["fsc"]
@@ -179,6 +190,8 @@ def test_a_lower_resolution_takes_a_smaller_grid_and_says_no_more(project):
     assert not curve.numbers("rlnFourierShellCorrelationCorrected")[beyond].any()
     assert curve.numbers("rlnFourierShellCorrelationCorrected")[~beyond].min() > 0.5
     optics = SCENE.optics()
+    assert info()["resolution"]["input"]["0.143"] >= 9.0
+    assert "where the maps end" in info()["warnings"][0]
     small = needed_memory(optics, 1, ReconstructSettings(resolution=9.0, padding=1.5))
     assert small < needed_memory(optics, 1, ReconstructSettings())
 
@@ -256,10 +269,17 @@ BAD = {
     "no such group": (lambda: None, ("--sym", "I9"), "", "symmetry 'I9' is not known"),
     "padding": (lambda: None, ("--padding", "0.5"), "", "a padding of 0.5"),
     "resolution": (lambda: None, ("--max-resolution", "-3"), "", "max-resolution of -3 Å"),
+    "coarser than the box": (lambda: None, ("--max-resolution", "900"), "", "next to nothing"),
     "jobs": (lambda: None, ("-j", "0"), "", "0 jobs"),
     "Ewald": (lambda: None, ("--ewald", "0"), "", "a particle of 0 Å"),
     "curvature": (lambda: None, ("--reverse-curvature",), "", "--reverse-curvature alone"),
     "a set's name": (lambda: moved("b.star", 0), ("../b=b.star",), "", "cannot be called '../b'"),
+    "a later name": (
+        lambda: moved("b.star", 0),
+        ("particles.star=b.star",),
+        "",
+        "cannot be called",
+    ),
     "a taken name": (lambda: moved("b.star", 0), ("run.json=b.star",), "", "cannot be called"),
     "set missing": (lambda: None, ("a=nope.star",), "nope.star", "No such file"),
 }

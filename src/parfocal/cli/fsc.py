@@ -51,8 +51,8 @@ def fsc(
     \b
     Examples:
       parfocal fsc run_half1_class001_unfil.mrc run_half2_class001_unfil.mrc --out fsc
-      parfocal fsc half1.mrc half2.mrc --mask mask.mrc --sym D2 --out fsc
-      parfocal fsc before=a1.mrc,a2.mrc after=b1.mrc,b2.mrc --mask mask.mrc --out fsc
+      parfocal fsc half1.mrc half2.mrc --mask mask.mrc --sym D2 --out fsc_masked
+      parfocal fsc before=a1.mrc,a2.mrc after=b1.mrc,b2.mrc --mask mask.mrc --out fsc_both
     """
     from parfocal.fsc_inputs import named_pairs
     from parfocal.fsc_run import run_fsc

@@ -2,12 +2,11 @@
 
 import json as as_json
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from parfocal.cli.sets import Json, Out
+from parfocal.cli.sets import Jobs, Json, Out
 from parfocal.cli.show import announce
 
 
@@ -23,8 +22,8 @@ def localres(
     mask: Annotated[
         str,
         typer.Option(
-            metavar="FILE",
-            help="Mask, tight around the molecule; auto: made from the first pair.",
+            metavar="FILE|auto",
+            help="Mask, tight around the molecule; auto: made from the mean of all maps.",
         ),
     ] = "auto",
     method: Annotated[
@@ -44,17 +43,22 @@ def localres(
         float, typer.Option(metavar="Å", help="From one resolution to the next.")
     ] = 0.25,
     significance: Annotated[
-        float, typer.Option(help="Share of the noise's amplitudes that a signal must exceed.")
+        float,
+        typer.Option(
+            metavar="SHARE", help="Share of the noise's amplitudes that a signal must exceed."
+        ),
     ] = 0.95,
     window: Annotated[
         float | None,
         typer.Option(metavar="Å", help="Diameter of the FSC's window [default: 25 Å or 20 px]."),
     ] = None,
-    level: Annotated[float, typer.Option(help="Of the windowed FSC: 0.5, or 0.143.")] = 0.5,
+    level: Annotated[
+        float, typer.Option(metavar="FSC", help="Of the windowed FSC: 0.5, or 0.143.")
+    ] = 0.5,
     pixel_size: Annotated[
         float | None, typer.Option(metavar="Å", help="If the maps' headers are wrong.")
     ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Threads.")] = 1,
+    jobs: Jobs = 1,
     json: Json = False,
 ) -> None:
     """Local resolution of half-maps: MonoRes, and an FSC in a moving window beside it.
@@ -67,10 +71,12 @@ def localres(
     \b
     Examples:
       parfocal localres half1.mrc half2.mrc --mask mask.mrc --out localres
-      parfocal localres half1.mrc half2.mrc --method monores --min 2 --max 10 --out localres
-      parfocal localres before=a1.mrc,a2.mrc after=b1.mrc,b2.mrc --mask mask.mrc --out localres
+      parfocal localres half1.mrc half2.mrc --method monores --min 2 --max 10 --out monores
+      parfocal localres before=a1.mrc,a2.mrc after=b1.mrc,b2.mrc --mask mask.mrc --out compared
     """
-    from parfocal.localres_run import AUTO, LocalSettings, pairs_of, run_localres
+    from parfocal.fsc_inputs import named_pairs
+    from parfocal.local_runs import difference_sentence
+    from parfocal.localres_run import LocalSettings, run_localres
     from parfocal.monores import Sweep
     from parfocal.windowed_fsc import Window
 
@@ -83,10 +89,10 @@ def localres(
     )
     with announce(quiet=json) as progress:
         run = run_localres(
-            pairs_of(half_maps),
+            named_pairs(half_maps),
             out,
             settings,
-            mask=None if mask == AUTO else Path(mask),
+            mask=mask,
             progress=progress,
         )
     if json:
@@ -99,6 +105,5 @@ def localres(
         low, median, high = found.quantiles()
         print(f"{label}: median {median:.2f} Å, quartiles {low:.2f} to {high:.2f} Å")
     for d in run.differences:
-        error = f"± {d.found.mean_error:.3f} Å" if d.found.mean_error >= 0 else "Å, error not known"
-        print(f"{d.name} is finer than {d.first} by {d.found.mean:.3f} {error} (mean, {d.method})")
+        print(difference_sentence(d))
     print(f"look at    {out / 'report.html'}")

@@ -85,7 +85,7 @@ def reconstruct(
     every further set of defoci. All sets have the same particles, poses and half-sets, and are made
     in one pass over the images: only the defocus differs.
 
-    Memory: for each set 1.6 GB at box 256, 0.7 GB at box 192, 13 GB at box 512; times 0.42 with
+    Memory: for each set 1.7 GB at box 256, 0.7 GB at box 192, 13 GB at box 512; times 0.42 with
     --padding 1.5. A run that cannot fit is refused before it begins.
 
     Ewald sphere: the hand of the map and of the microscope decide which way it is bent. Make maps
@@ -95,8 +95,8 @@ def reconstruct(
     Examples:
       parfocal reconstruct run_data.star --mask mask.mrc --sym O --out maps -j 2
       parfocal reconstruct run_data.star local=local_defocus/bayes/estimates.star \\
-          relion=ctf_refine.star --mask mask.mrc --out maps
-      parfocal reconstruct particles.star --split 1 --out maps
+          relion=ctf_refine.star --mask mask.mrc --out by_set
+      parfocal reconstruct particles.star --split 1 --out drawn
     """
     from parfocal.errors import InputError
     from parfocal.ewald import Ewald
@@ -133,7 +133,7 @@ def reconstruct(
     halves = " and ".join(map(str, run.info["half_sets"].values()))
     print(f"{halves} particles in the half-maps")
     for name, at in run.info["resolution"].items():
-        told = ", ".join(f"{value} Å at FSC {level}" for level, value in at.items() if value)
+        told = ", ".join(f"{value:.2f} Å at FSC {level}" for level, value in at.items() if value)
         print(f"{name:<10} {told or 'no resolution: the FSC is nowhere above 0.143'}")
     for name in run.curves:
         print(f"map        {run.folder(name) / 'map.mrc'}")

@@ -170,6 +170,9 @@ def read_records(path: str | os.PathLike) -> np.ndarray:
     except (ValueError, EOFError) as error:
         if isinstance(error, InputError):
             raise
+        if any(words in str(error) for words in ("reading array header", "not fully written")):
+            what = f"cut short, as of a copy that was interrupted ({error})"
+            raise InputError(what, where=path, mend="copy it again") from None
         raise InputError(f"not a cryoSPARC file ({error})", where=path, mend=EXPORT) from None
     if "uid" not in _names(records):
         raise InputError("no field uid", where=path, mend="give a .cs file of particles")

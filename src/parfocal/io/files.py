@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -30,7 +30,8 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
         error.filename = str(path)  # a full disk names no file, others the temporary one
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # of a disk that cannot be written to: the first error tells more
+            temporary.unlink(missing_ok=True)
 
 
 def check_free(folder: Path, mend: str = "choose another --out") -> None:

@@ -164,7 +164,6 @@ def _add_half_sphere(figure: go.Figure, cones: Directional) -> None:
             "size": 13,
             "color": compact(cones.resolution),
             "colorscale": "Viridis",
-            "reversescale": True,
             "cmin": middle - reach,
             "cmax": middle + reach,
             "colorbar": {"title": {"text": "Å"}, "thickness": 14, "len": 0.9},

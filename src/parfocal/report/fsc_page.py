@@ -17,6 +17,8 @@ from parfocal.report.fsc_figures import (
 from parfocal.report.fsc_words import (
     b_factor_words,
     directions_sentence,
+    has_resolution,
+    interval,
     methods_text,
     resolution_sentence,
 )
@@ -108,7 +110,10 @@ def fsc_page(found: Sequence[FscMeasurement], info: Mapping[str, Any]) -> Page:
 
 def _verdict(found: Sequence[FscMeasurement]):
     if len(found) == 1:
-        yield f"The resolution is {resolution_sentence(found[0])}."
+        if has_resolution(found[0]):
+            yield f"The resolution is {resolution_sentence(found[0])}."
+        else:
+            yield "No resolution: the corrected FSC is below 0.143 from the start."
         yield directions_sentence(found[0])
         return
     for one in found:
@@ -121,23 +126,24 @@ def _verdict(found: Sequence[FscMeasurement]):
 
 def _tiles(one: FscMeasurement) -> tuple[Tile, ...]:
     cones = one.directional
-    fine, coarse = one.intervals[0.143]
+    spread = f"{cones.best():.1f} – {cones.worst():.1f} Å" if has_resolution(one) else "–"
     return (
-        Tile(
-            "resolution",
-            quantity(one.curves.resolution(), ".2f", "Å"),
-            f"FSC 0.143; 68 %: {fine:.2f} to {coarse:.2f}",
-        ),
+        Tile("resolution", quantity(one.curves.resolution(), ".2f", "Å"), interval(one)),
         Tile("at FSC 0.5", quantity(one.curves.resolution(0.5), ".2f", "Å")),
         Tile(
             "without mask",
             quantity(one.curves.resolution(0.143, "unmasked"), ".2f", "Å"),
             "FSC 0.143",
         ),
-        Tile("directions", f"{cones.best():.1f} – {cones.worst():.1f} Å", "the middle 80 %"),
+        Tile("directions", spread, "the middle 80 %"),
         Tile("sphericity", f"{cones.sphericity():.3f}", "1: all directions alike"),
-        Tile("B-factor", quantity(one.guinier.b_factor, ".0f", "Å²"), "Guinier fit"),
+        Tile("B-factor", quantity(one.guinier.b_factor, ".0f", "Å²"), _b_factor_error(one)),
     )
+
+
+def _b_factor_error(one: FscMeasurement) -> str:
+    error = one.guinier.b_factor_error
+    return f"± {error:.0f} at the least, Guinier fit" if np.isfinite(error) else "Guinier fit"
 
 
 def _sections(found: Sequence[FscMeasurement], info: Mapping[str, Any]) -> list[Section]:

@@ -25,6 +25,21 @@ def resolution(one: FscMeasurement, level: float) -> str:
     return f"{value:.2f} Å (68 %: {fine:.2f} to {coarse:.2f})"
 
 
+def has_resolution(one: FscMeasurement) -> bool:
+    """Whether the half-maps have anything in common."""
+    return math.isfinite(one.curves.resolution(LEVELS[0]))
+
+
+def interval(one: FscMeasurement) -> str:
+    """The interval at 0.143 in short, or why there is none."""
+    if not has_resolution(one):
+        return "the FSC is below 0.143"
+    if one.curves.reaches_nyquist(LEVELS[0]):
+        return "FSC 0.143; Nyquist, or better"
+    fine, coarse = one.intervals[LEVELS[0]]
+    return f"FSC 0.143; 68 %: {fine:.2f} to {coarse:.2f}"
+
+
 def is_uneven(one: FscMeasurement) -> bool:
     """Whether directions differ by more than noise makes them."""
     return one.directional.spread() > UNEVEN * one.noise_in_cones
@@ -33,6 +48,10 @@ def is_uneven(one: FscMeasurement) -> bool:
 def directions_sentence(one: FscMeasurement) -> str:
     """Whether the map is equally good in all directions."""
     cones, noise = one.directional, one.noise_in_cones
+    if not has_resolution(one):
+        return "Of directions nothing can be said."
+    if math.isclose(cones.worst(), 1 / one.curves.k[-1], rel_tol=1e-6):
+        return "Directions cannot be compared: the FSC is above 0.143 up to Nyquist in nearly all."
     middle = f"from {cones.best():.2f} to {cones.worst():.2f} Å in the middle 80 % of directions"
     told = f"spread {100 * cones.spread():.1f} % where noise alone makes {100 * noise:.1f} %"
     if is_uneven(one):
@@ -52,7 +71,7 @@ def methods_text(one: FscMeasurement, mask: str) -> str:
     """A paragraph for the methods part of a paper."""
     curves: FscCurves = one.curves
     under = {
-        "auto": "under a soft mask made from the map low-passed to 15 Å",
+        "auto": "under a soft mask made from the low-passed map",
         "none": "under a soft sphere that fills the box",
     }.get(mask, "under a soft mask")
     start = curves.randomised_from

@@ -3,7 +3,7 @@
 import numpy as np
 
 from parfocal.local_resolution import LocalResolution
-from parfocal.local_runs import LocalRun
+from parfocal.local_runs import LocalRun, difference_sentence
 from parfocal.report.page import Page, render_page
 from parfocal.report.sections import (
     ChooserSection,
@@ -24,7 +24,6 @@ from parfocal.report.slice_figures import (
 )
 
 FOOTER = "Finer resolution is a smaller number of Å. This page needs no network."
-SURE = 2.0  # standard errors, from which a difference is told as one
 
 
 def localres_page(run: LocalRun) -> str:
@@ -60,17 +59,7 @@ def _sentences(run: LocalRun, maps):
             f"{label}: half of the molecule's voxels are at {median:.2f} Å or finer; the middle half "
             f"of them lies between {low:.2f} and {high:.2f} Å."
         )
-    for d in run.differences:
-        found = d.found
-        if not np.isfinite(found.mean_error):
-            yield f"{d.name} against {d.first} ({d.method}): the mask is too small for an error."
-            continue
-        shown = abs(found.mean) > SURE * found.mean_error
-        what = f"{'finer' if found.mean > 0 else 'coarser'} by {abs(found.mean):.3f} Å"
-        yield (
-            f"{d.name} is {what} than {d.first} on average ({d.method}), with a standard error of "
-            f"{found.mean_error:.3f} Å: {'a difference' if shown else 'no difference is shown'}."
-        )
+    yield from map(difference_sentence, run.differences)
 
 
 def _sections(run: LocalRun, maps: dict[str, LocalResolution]):
@@ -151,10 +140,12 @@ def _table(maps: dict[str, LocalResolution]) -> TableSection:
         columns=(
             Column(heading="map", name="map", values=list(maps)),
             Column(heading="median [Å]", name="median_A", values=quartiles[:, 1], digits=2),
-            Column(heading="a quarter below [Å]", name="q25_A", values=quartiles[:, 0], digits=2),
-            Column(heading="a quarter above [Å]", name="q75_A", values=quartiles[:, 2], digits=2),
+            Column(heading="lower quartile [Å]", name="q25_A", values=quartiles[:, 0], digits=2),
+            Column(heading="upper quartile [Å]", name="q75_A", values=quartiles[:, 2], digits=2),
             Column(heading="finest possible [Å]", name="finest_A", values=list(finest), digits=2),
-            Column(heading="coarsest [Å]", name="coarsest_A", values=list(coarsest), digits=1),
+            Column(
+                heading="coarsest possible [Å]", name="coarsest_A", values=list(coarsest), digits=1
+            ),
             Column(heading="unseen [%]", name="unseen_percent", values=unseen, digits=1),
         ),
     )
@@ -169,7 +160,8 @@ def _methods(run: LocalRun):
         "title": "One method against the other",
         "short": "Both",
         "caption": "Every voxel of the mask. On the dotted line both say the same; a map that is "
-        "better here than there should rise along it, whatever the offset.",
+        "better here than there should rise along it, whatever the offset. The outermost squares hold "
+        "what lies beyond.",
     }
     if len(items) == 1:
         yield FigureSection(**words, figure=items[0].figure)
@@ -218,8 +210,8 @@ def _methods_text(run: LocalRun) -> str:
         if method == "monores":
             told.append(
                 f"MonoRes (Vilas et al., 2018; {found.limits[1]:.3g} to {found.limits[0]:.3g} Å in "
-                f"steps of {settings['step']:g} Å, significance {settings['significance']:g}; maps "
-                "low-passed at the finest of these)"
+                f"steps of {settings['step']:g} Å or half a Fourier shell, significance "
+                f"{settings['significance']:g}; maps low-passed at the finest of these)"
             )
         else:
             told.append(

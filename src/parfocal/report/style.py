@@ -19,7 +19,7 @@ STATUS_COLOURS = {
     Status.NON_FINITE: BLACK,
     Status.NOT_READ: GREY,
 }
-RESOLUTIONS = (50, 20, 10, 7, 5, 4, 3.5, 3, 2.5, 2, 1.7, 1.5, 1.3, 1.2, 1.1, 1, 0.9, 0.8)  # Å
+RESOLUTIONS = (50, 20, 15, 10, 8, 7, 6, 5, 4, 3.5, 3, 2.5, 2, 1.7, 1.5, 1.3, 1.2, 1, 0.9, 0.8)  # Å
 STYLE = go.layout.Template(
     layout={
         "font": {"family": "system-ui, 'Segoe UI', Helvetica, Arial, sans-serif", "size": 13},
