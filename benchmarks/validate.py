@@ -87,7 +87,7 @@ def scene_of(structure, particles, name):
 
 
 def draw(scene, seed, noise):
-    """(qualities, curves, replicates) of one data set; `noise` by set in Å, of the truth."""
+    """The qualities of one data set; `noise` by set in Å, of the truth."""
     rng = np.random.default_rng(seed)
     simulation = simulate(scene, rng)
     base, truth = simulation.particles, simulation.truth.defocus
@@ -114,7 +114,7 @@ def draw(scene, seed, noise):
     }
     blocks = blocks_of(base, np.ones(len(base), dtype=bool))
     found = replicates(sets, simulation.images, blocks, simulation.mask, run=run)
-    return qualities(curves, found, "input"), curves, found
+    return qualities(curves, found, "input")
 
 
 def main():
@@ -131,8 +131,7 @@ def main():
     scene = scene_of(structure, asked.particles, asked.scene)
     worth, resolution, alike, best, order = {}, {}, [], [], 0
     for number in range(asked.draws):
-        judged, curves, found = draw(scene, SEED + number, NOISE)
-        apart = difference(curves, found, "input", ("alike 1", "alike 2"))
+        judged = draw(scene, SEED + number, NOISE)
         about = Circumstances(
             base="input",
             whole_micrographs=True,
@@ -145,6 +144,9 @@ def main():
             worth.setdefault(one.name, []).append((one.worth.value, one.worth.error))
             resolution.setdefault(one.name, []).append((one.gain, one.gain_error))
         of = {one.name: one.worth.value for one in judged}
+        apart = difference(
+            *(one for one in sorted(judged, key=lambda q: q.name) if "alike" in one.name)
+        )
         order += of["truth"] > of["alike 1"] > of["input"] > of["truth-shuffled"]
         alike.append((apart.value, apart.error))
         print(f"draw {number + 1}: {best[-1]}", flush=True)

@@ -8,9 +8,10 @@ import scipy.fft
 
 from parfocal.chunks import one_by_one
 from parfocal.fsc import shell_correlation
+from parfocal.held_out import Defoci
 from parfocal.insertion import FourierSums
 from parfocal.micrograph_blocks import Blocks
-from parfocal.particles import Images, Particles
+from parfocal.particles import Images
 from parfocal.reconstruct import Reconstruction, reconstruct_sets
 
 PADDING = 1.0  # errors need no finer grid; an eighth of the memory and of the time of 2
@@ -30,7 +31,7 @@ class Replicates:
 
 
 def replicates(
-    sets: Mapping[str, Particles],
+    sets: Mapping[str, Defoci],
     images: Images,
     blocks: Blocks,
     mask: np.ndarray,

@@ -155,19 +155,32 @@ def _sector_slot(slot, seen_x, seen_y, bins):
     return within.astype(np.uint16 if SECTORS * 3 * bins < 2**16 else np.uint32)
 
 
-def _fold(kx, ky, shrink):
-    """Fold of each pixel: blocks of rings x wedges, alternately FIRST and SECOND, GUARD between.
+def block_fold(kx, ky, shrink):
+    """Fold of the block that each pixel lies in: rings x wedges, alternately FIRST and SECOND.
 
-    Neighbouring pixels of a padded transform share noise, so pixels near a block's border belong
-    to no fold. `shrink` turns padded into unpadded pixels. Wedges divide half a turn, so Friedel
+    `shrink` turns pixels into those of the unpadded transform. Wedges divide half a turn, so Friedel
     mates stay together; the phase of the alternation is a fixed hash of the ring.
     """
+    ring, place, _ = _blocks(kx, ky, shrink)
+    return ((np.floor(place) + (ring * 7 + 3) // 2) % 2).astype(int)
+
+
+def _fold(kx, ky, shrink):
+    """Fold of each pixel: that of its block, GUARD where another block is near.
+
+    Neighbouring pixels of a padded transform share noise, so pixels near a block's border belong
+    to no fold.
+    """
+    ring, place, wedges = _blocks(kx, ky, shrink)
     radius = np.hypot(kx, ky) * shrink
-    ring = np.floor(radius / RING)
-    turn = np.mod(np.arctan2(ky, kx) / np.pi, 1.0)
-    wedges = 2 * np.maximum(1, np.round(np.pi * (ring + 0.5) / 2))
-    place = turn * wedges
-    fold = (np.floor(place) + (ring * 7 + 3) // 2) % 2
     across = np.minimum(radius - ring * RING, (ring + 1) * RING - radius)
     aside = radius * np.sin(np.pi / wedges * np.minimum(place % 1, 1 - place % 1))
-    return np.where(np.minimum(across, aside) < GUARD, Fold.GUARD, fold).astype(int)
+    near = np.minimum(across, aside) < GUARD
+    return np.where(near, Fold.GUARD, block_fold(kx, ky, shrink))
+
+
+def _blocks(kx, ky, shrink):
+    """(ring, place in it counted in wedges, wedges of the ring) of each pixel."""
+    ring = np.floor(np.hypot(kx, ky) * shrink / RING)
+    wedges = 2 * np.maximum(1, np.round(np.pi * (ring + 0.5) / 2))
+    return ring, np.mod(np.arctan2(ky, kx) / np.pi, 1.0) * wedges, wedges

@@ -78,15 +78,16 @@ def insert(
 ) -> None:
     """Add image `index` of `views`, turned back by its odd phase and shift, times its CTF.
 
-    `image` is (transform, mean): that of the image less its mean, by `spectra.image_transform`. A pixel
-    and its Friedel mate count as one: `close` completes the plane x = 0. On a `sphere` the image goes to
-    two bent slices, see `ewald`.
+    `image` is (transform, mean): that of the image less its mean, by `spectra.image_transform`; with a
+    mean of None the zero frequency is left out. A pixel and its Friedel mate count as one: `close`
+    completes the plane x = 0. On a `sphere` the image goes to two bent slices, see `ewald`.
     """
     transform, mean = image
     # a pixel's value is a line integral in voxels of the map: the same whatever the pixel's size
     scale = (grid.optics.pixel_size / sums.pixel_size) ** 2
-    chi = fixed_phase(0.0, grid.optics) + even_phase(0.0, 0.0, grid.optics)
-    _add_origin(sums.data, mean * scale * grid.optics.image_size**2, chi, views.phase[index, 3])
+    if mean is not None:
+        chi = fixed_phase(0.0, grid.optics) + even_phase(0.0, 0.0, grid.optics)
+        _add_origin(sums.data, mean * scale * grid.optics.image_size**2, chi, views.phase[index, 3])
     axes = views.axes[index] / np.float32(sums.spacing)
     contrast = views.phase[index], np.float32(scale)
     centre = views.centre_x[index], views.centre_y[index]

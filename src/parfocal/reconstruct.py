@@ -8,7 +8,8 @@ import numpy as np
 from parfocal.chunks import one_by_one, plan
 from parfocal.errors import InputError
 from parfocal.ewald import Ewald, sphere_of
-from parfocal.grid import SpectraGrid, spectra_grid
+from parfocal.grid import Fold, SpectraGrid, spectra_grid
+from parfocal.held_out import Defoci, grid_of_fold, parts_of
 from parfocal.insertion import FourierSums, close, insert
 from parfocal.inversion import ITERATIONS, map_of
 from parfocal.losses import Loss, losses_of
@@ -67,7 +68,7 @@ def reconstruct(particles: Particles, images: Images, **options) -> Reconstructi
 
 
 def reconstruct_sets(
-    sets: Mapping[str, Particles],
+    sets: Mapping[str, Defoci],
     images: Images,
     *,
     symmetry: str = "C1",
@@ -78,21 +79,26 @@ def reconstruct_sets(
 ) -> dict[str, Reconstruction]:
     """Maps of the same particles with other CTFs, poses or shifts; each image is read once.
 
-    `sets` are row-aligned with `images`. A particle that one of them cannot use is left out of all,
-    so that their maps compare. Maps have the box and pixel size of the first optics group. Sums are
-    kept to `k_max` [Å⁻¹] on a grid of `padding` times the box: a half-set of box 256 takes 0.8 GB at
-    padding 2, for each of `sets`. With `ewald` the curvature of the Ewald sphere is corrected for;
-    insertion then takes half as long again. `run` maps a function over the half-sets and yields
+    `sets` are row-aligned with `images`; one that is `HeldOut` gives the pixels of either fold their
+    own defoci. A particle that one of them cannot use is left out of all, so that their maps compare.
+    Maps have the box and pixel size of the first optics group. Sums are kept to `k_max` [Å⁻¹] on a grid
+    of `padding` times the box: a half-set of box 256 takes 0.8 GB at padding 2, for each of `sets`.
+    With `ewald` the curvature of the Ewald sphere is corrected for; insertion then takes half as long
+    again. `run` maps a function over the half-sets and yields
     (half, result) as they come; with execution.threads both are at work at a time. Raises InputError.
     """
-    first = _first(sets)
+    parts = {name: parts_of(one) for name, one in sets.items()}
+    first = _first(parts)
     group = rotations(symmetry)
     box, pixel_size = first.optics[0].image_size, first.optics[0].pixel_size
     k_max = min(k_max, 0.5 / pixel_size)
-    grids = {o: _grid(o, k_max) for particles in sets.values() for o in particles.optics}
-    spheres = {o: sphere_of(grid, ewald) for o, grid in grids.items()} if ewald else {}
+    every = [one for each in parts.values() for one in each]
+    grids = {
+        (o, fold): _grid(o, k_max, fold) for particles, fold in every for o in particles.optics
+    }
+    spheres = {place: sphere_of(grid, ewald) for place, grid in grids.items()} if ewald else {}
     reason = np.full(len(first), "", dtype=object)
-    for particles in sets.values():
+    for particles, _ in every:
         reason = np.where(reason == "", particles.faults(), reason)
     chunks = plan(first)
 
@@ -102,7 +108,7 @@ def reconstruct_sets(
         }
         for chunk in chunks:
             rows = chunk.rows[(first.half_set[chunk.rows] == half) & (reason[chunk.rows] == "")]
-            for row, why in _insert_rows(rows, sets, images, sums, (grids, spheres)):
+            for row, why in _insert_rows(rows, parts, images, sums, (grids, spheres)):
                 reason[row] = why
         for part in sums.values():
             close(part)
@@ -126,12 +132,12 @@ def reconstruct_sets(
     }
 
 
-def _first(sets: Mapping[str, Particles]) -> Particles:
-    """One of `sets`, after a look at whether they are sets of the same particles."""
-    first = next(iter(sets.values()))
+def _first(parts) -> Particles:
+    """One of the sets, after a look at whether they are sets of the same particles."""
+    first = next(iter(parts.values()))[0][0]
     if not len(first):
         raise InputError("no particles", mend="give a set that is not empty")
-    for name, particles in sets.items():
+    for name, particles in ((name, one) for name, each in parts.items() for one, _ in each):
         for column in ("particle_id", "half_set", "optics_group"):
             if not np.array_equal(getattr(particles, column), getattr(first, column)):
                 what = f"its {column} is not that of the first set"
@@ -141,19 +147,24 @@ def _first(sets: Mapping[str, Particles]) -> Particles:
     return first
 
 
-def _grid(optics: Optics, k_max: float) -> SpectraGrid:
-    return spectra_grid(optics, padded=optics.image_size, change_max=UNUSED, k_max=k_max)
+def _grid(optics: Optics, k_max: float, fold: Fold | None) -> SpectraGrid:
+    whole = spectra_grid(optics, padded=optics.image_size, change_max=UNUSED, k_max=k_max)
+    return whole if fold is None else grid_of_fold(whole, fold)
 
 
-def _insert_rows(rows, sets, images: Images, sums, layouts) -> Iterator[tuple[int, str]]:
+def _insert_rows(rows, parts, images: Images, sums, layouts) -> Iterator[tuple[int, str]]:
     """Insert the images of `rows`, all of one optics group; yields (row, reason) of those that fail."""
     if not len(rows):
         return
     grids, spheres = layouts
-    here = {name: particles.take(rows) for name, particles in sets.items()}
-    layout = {name: grids[p.optics[p.optics_group[0]]] for name, p in here.items()}
-    views = {name: views_of(p, layout[name]) for name, p in here.items()}
-    grid = next(iter(layout.values()))
+    ways = [  # (sums, views, grid, sphere, fold): of each image every way it goes
+        (sums[name], views_of(here, grids[place]), grids[place], spheres.get(place), fold)
+        for name, each in parts.items()
+        for particles, fold in each
+        for here in [particles.take(rows)]
+        for place in [(here.optics[here.optics_group[0]], fold)]
+    ]
+    grid = ways[0][2]
     box = grid.optics.image_size
     image = np.empty((box, box), dtype=np.float32)
     for i, row in enumerate(rows.tolist()):
@@ -164,6 +175,6 @@ def _insert_rows(rows, sets, images: Images, sums, layouts) -> Iterator[tuple[in
             yield row, str(error)
             continue
         mean = image.mean()
-        for name in sets:
-            sphere = spheres.get(layout[name].optics)
-            insert(sums[name], (transform, mean), views[name], i, layout[name], sphere)
+        for into, views, layout, sphere, fold in ways:
+            origin = None if fold is Fold.SECOND else mean  # once for both folds
+            insert(into, (transform, origin), views, i, layout, sphere)

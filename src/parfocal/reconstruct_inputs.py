@@ -1,7 +1,7 @@
 """Reading what a reconstruction takes: particles with half-sets, sets of defoci for them, a mask."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from parfocal.defocus_set import set_of_particles
 from parfocal.errors import InputError
 from parfocal.half_sets import with_half_sets
+from parfocal.held_out import HeldOut
 from parfocal.io import check_stacks, read_particles
 from parfocal.io.defocus_sets import read_defocus_set
 from parfocal.io.formats import CRYOSPARC, format_of
@@ -16,10 +17,13 @@ from parfocal.io.mask import read_mask
 from parfocal.join import TOLERANCE, join
 from parfocal.losses import losses_of
 from parfocal.particles import Particles
-from parfocal.set_particles import check_half_sets, sets_of_particles
+from parfocal.set_particles import SetParticles, check_half_sets, sets_of_particles
 
 INPUT = "input"  # name of the set of the particle file's own defoci
-OWN = ("half1.mrc", "half2.mrc", "map.mrc", "fsc.star", "run.json", INPUT)  # no names for sets
+OWN = (
+    *("half1.mrc", "half2.mrc", "map.mrc", "fsc.star", "run.json"),
+    *("particles.star", "particles.cs", INPUT),
+)  # no names for sets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +56,8 @@ class ReconstructInputs:
     mask: np.ndarray | None
     was_split: bool
     told: tuple[str, ...]  # how the sets met the input, and what is left out
+    held_out: Mapping[str, HeldOut] = field(default_factory=dict)  # as `SetParticles` has them
+    chance_share: Mapping[str, float] = field(default_factory=dict)
 
 
 def read_reconstruct_inputs(files: ReconstructFiles) -> ReconstructInputs:
@@ -64,12 +70,18 @@ def read_reconstruct_inputs(files: ReconstructFiles) -> ReconstructInputs:
     _check_posed(particles)
     _check_images(particles)
     particles, was_split = with_half_sets(particles, files.split)
-    sets, told = _sets(particles, files)
+    found, told = _sets(particles, files)
     optics = particles.optics[0]  # on whose grid the maps will be
     grid = {"box": optics.image_size, "pixel_size": optics.pixel_size}
     mask = None if files.mask is None else read_mask(files.mask, **grid)
     return ReconstructInputs(
-        particles=particles, sets=sets, mask=mask, was_split=was_split, told=told
+        particles=particles,
+        sets={INPUT: particles.take(found.held), **found.common()},
+        mask=mask,
+        was_split=was_split,
+        told=told,
+        held_out={name: one.take(found.held) for name, one in found.held_out.items()},
+        chance_share=found.chance_share,
     )
 
 
@@ -97,12 +109,11 @@ def _check_images(particles: Particles) -> None:
         )
 
 
-def _sets(
-    particles: Particles, files: ReconstructFiles
-) -> tuple[dict[str, Particles], tuple[str, ...]]:
-    """The particles by set, and what there is to tell of how they were joined."""
+def _sets(particles: Particles, files: ReconstructFiles) -> tuple[SetParticles, tuple[str, ...]]:
+    """The sets of the files, and what there is to tell of how they were joined."""
     if not files.sets:
-        return {INPUT: particles}, ()
+        everyone = np.ones(len(particles), dtype=bool)
+        return SetParticles(particles={}, held=everyone, held_out={}, chance_share={}), ()
     base = set_of_particles(particles, INPUT)
     read = (read_defocus_set(path, name, files.passthrough) for name, path in files.sets.items())
     joined = join(read, base, tolerance=files.tolerance)
@@ -120,8 +131,6 @@ def _sets(
             where=f"{name} ({files.sets[name]})",
             mend="add --common to leave out of all sets what one of them lacks",
         )
-    sets = {INPUT: particles, **found.particles}
     if lacking:
         told += (f"{lacking} of {len(particles)} particles are left out of all sets, as asked",)
-        sets = {name: one.take(found.held) for name, one in sets.items()}
-    return sets, told
+    return found, told

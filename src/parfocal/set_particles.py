@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from parfocal.chance import chance_share
 from parfocal.conventions import changed_astigmatism
 from parfocal.errors import InputError
+from parfocal.held_out import HeldOut
 from parfocal.io.defocus_sets import read_any_particles
 from parfocal.io.estimates import holds_estimates
 from parfocal.join import Joined
+from parfocal.matching import BY_ID, BY_IMAGE
 from parfocal.particles import FARTHEST_DEFOCUS, Particles
 
 
@@ -20,6 +23,8 @@ class SetParticles:
 
     particles: Mapping[str, Particles]  # by set; defocus is nan where the set lacks the particle
     held: np.ndarray  # (n,) bool: every set has a defocus for the particle
+    held_out: Mapping[str, HeldOut]  # of those sets whose folds told defoci too
+    chance_share: Mapping[str, float]  # of these, by `chance.chance_share`
 
     def common(self) -> dict[str, Particles]:
         """By set, the particles that every set has a defocus for."""
@@ -43,7 +48,43 @@ def sets_of_particles(joined: Joined, template: Particles) -> SetParticles:
         )
         for k, name in enumerate(joined.names)
     }
-    return SetParticles(particles=found, held=np.asarray(usable.all(axis=1)))
+    spoke = [k for k in range(len(joined.names)) if _folds_count(joined, k)]
+    return SetParticles(
+        particles=found,
+        held=np.asarray(usable.all(axis=1)),
+        held_out={
+            joined.names[k]: _held_out(joined, k, template, found[joined.names[k]]) for k in spoke
+        },
+        chance_share={joined.names[k]: _chance_share(joined, k) for k in spoke},
+    )
+
+
+def _chance_share(joined: Joined, k: int) -> float:
+    trusted = joined.ok[:, k]
+    return chance_share(
+        joined.defocus[trusted, k], joined.error[trusted, k], joined.folds[trusted, k]
+    )
+
+
+def _folds_count(joined: Joined, k: int) -> bool:
+    """Whether set `k` has defoci by folds, of the pixels of these very images."""
+    if joined.joints[k].by not in (BY_ID, BY_IMAGE):
+        return False
+    return bool((np.isfinite(joined.folds[:, k]).all(axis=1) & joined.ok[:, k]).any())
+
+
+def _held_out(joined: Joined, k: int, template: Particles, whole: Particles) -> HeldOut:
+    """Set `k` with the defocus of either fold on the pixels of the other, which it has not seen.
+
+    Where a fold tells nothing of a particle that the set trusts, it has the template's.
+    """
+    vector = joined.astigmatism[:, k] - joined.base.astigmatism
+    without = np.where(joined.ok[:, k], template.defocus, whole.defocus)
+    first, second = (
+        _with_defocus(template, np.where(np.isfinite(told), told, without), vector)
+        for told in joined.folds[:, k].T
+    )
+    return HeldOut(first=second, second=first)
 
 
 def _with_defocus(template: Particles, defocus, change) -> Particles:

@@ -9,11 +9,13 @@ Kott, J. Off. Stat. 17, 2001).
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import scipy.special
 
 from parfocal.block_jackknife import Replicates
+from parfocal.chance import Chance, without_chance
 from parfocal.fsc_curves import FscCurves, crossing, crossings
 from parfocal.fsc_directions import mask_share
 from parfocal.negative_controls import SHUFFLED
@@ -50,16 +52,21 @@ class SetQuality:
 
     `worth` is how many times the particles the input would need for this signal, less 1: the mean
     ratio of signal to noise over `band`. Frequencies [Å⁻¹] have the errors of a jackknife, for they are
-    what errs evenly; `finer` is by how much the resolution's is above the input's.
+    what errs evenly; `finer` is by how much the resolution's is above the input's. All but `curves` and
+    `seen` are without what chance lifted the FSC by, as far as `chance` says that this is known.
     """
 
     name: str
-    curves: FscCurves
-    error: np.ndarray  # (shells,) of the corrected FSC
+    curves: FscCurves  # of the maps as they are
+    fsc: np.ndarray  # (shells,) corrected for the mask, and without chance
+    error: np.ndarray  # (shells,) of that
     frequency: Value  # Å⁻¹, where the corrected FSC falls to LEVEL
     worth: Value  # fraction
+    worth_without: np.ndarray  # (blocks,) without each block of micrographs
+    seen: Value  # worth of the maps as they are
+    chance: Chance
     finer: Value  # Å⁻¹
-    difference: np.ndarray  # (shells,) corrected FSC less the input's
+    difference: np.ndarray  # (shells,) `fsc` less the input's
     difference_error: np.ndarray
     over_shuffled: Value | None  # worth less that of its own heights shuffled; None: not made
     particles: np.ndarray  # (subsets,) in the maps of which `subset_resolution` [Å] is that
@@ -93,66 +100,64 @@ class SetQuality:
 
 
 def qualities(
-    curves: Mapping[str, FscCurves], found: Mapping[str, Replicates], base: str
+    curves: Mapping[str, FscCurves],
+    found: Mapping[str, Replicates],
+    base: str,
+    *,
+    shares: Mapping[str, float] = MappingProxyType({}),
+    fitted: frozenset[str] = frozenset(),
 ) -> tuple[SetQuality, ...]:
     """The quality of every set against that called `base`, in the order of `curves`.
 
-    A set NAME-shuffled is the control of NAME.
+    A set NAME-shuffled is the control of NAME. Sets that were `fitted` to these images are freed of
+    chance, with the `shares` of those that have a held-out map: see `chance.without_chance`.
     """
     weights = band_weights(curves[base].corrected)
     spacing = float(curves[base].k[1])
-    corrected = {name: _corrected(found[name].without, curves[name]) for name in curves}
-    subsets = {name: _corrected(found[name].subsets, curves[name]) for name in curves}
-    own, other = curves[base].corrected, corrected[base]
+    seen = {name: _stack(one, found[name]) for name, one in curves.items()}
+    freed, chance = without_chance(seen, shares, fitted)
+    blocks = slice(1, 1 + len(found[base].without))
+    own = freed[base]
+    worth = {name: worth_of(one, own, weights) for name, one in freed.items()}
+    end = {name: _crossings(one) * spacing for name, one in freed.items()}
 
-    def worth(name):
-        mine = curves[name].corrected
-        return worth_of(mine, own, weights), worth_of(corrected[name], other, weights)
+    def value(of_maps):
+        return _value(of_maps[0], of_maps[blocks])
 
     every = []
     for name, one in curves.items():
-        mine = corrected[name]
-        end, ends = _crossings(one.corrected[None])[0], _crossings(mine)
-        base_end, base_ends = _crossings(own[None])[0], _crossings(other)
+        control = f"{name}-{SHUFFLED}"
         every.append(
             SetQuality(
                 name=name,
                 curves=one,
-                error=jackknife_error(mine),
-                frequency=_value(end * spacing, ends * spacing),
-                worth=_value(*worth(name)),
-                finer=_value((end - base_end) * spacing, (ends - base_ends) * spacing),
-                difference=one.corrected - own,
-                difference_error=jackknife_error(mine - other),
-                over_shuffled=_value(
-                    *(a - b for a, b in zip(worth(name), worth(control), strict=True))
-                )
-                if (control := f"{name}-{SHUFFLED}") in curves
-                else None,
+                fsc=freed[name][0],
+                error=jackknife_error(freed[name][blocks]),
+                frequency=value(end[name]),
+                worth=value(worth[name]),
+                worth_without=worth[name][blocks],
+                seen=value(worth_of(seen[name], own, weights)),
+                chance=chance[name],
+                finer=value(end[name] - end[base]),
+                difference=freed[name][0] - own[0],
+                difference_error=jackknife_error((freed[name] - own)[blocks]),
+                over_shuffled=value(worth[name] - worth[control]) if control in curves else None,
                 particles=found[name].particles,
-                subset_resolution=_resolutions(_crossings(subsets[name]) * spacing),
+                subset_resolution=_resolutions(end[name][blocks.stop :]),
             )
         )
     return tuple(every)
 
 
-def difference(
-    curves: Mapping[str, FscCurves],
-    found: Mapping[str, Replicates],
-    base: str,
-    names: tuple[str, str],
-) -> Value:
+def _stack(curves: FscCurves, found: Replicates) -> np.ndarray:
+    """Corrected FSC (1 + blocks + subsets, shells): the map's, without each block, of the first few."""
+    masked = np.concatenate([found.without, found.subsets])
+    return np.concatenate([curves.corrected[None], _corrected(masked, curves)])
+
+
+def difference(one: SetQuality, other: SetQuality) -> Value:
     """By how much more the first of two sets is worth than the second, paired."""
-    weights = band_weights(curves[base].corrected)
-    without = _corrected(found[base].without, curves[base])
-    (a, rest_a), (b, rest_b) = (
-        (
-            worth_of(curves[name].corrected, curves[base].corrected, weights),
-            worth_of(_corrected(found[name].without, curves[name]), without, weights),
-        )
-        for name in names
-    )
-    return _value(a - b, rest_a - rest_b)
+    return _value(one.worth.value - other.worth.value, one.worth_without - other.worth_without)
 
 
 def band_weights(fsc: np.ndarray) -> np.ndarray:

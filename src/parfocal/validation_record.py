@@ -1,7 +1,7 @@
 """What a validation found, and where it was written."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ def row_of(run: ValidationRun, one: SetQuality) -> dict[str, Any]:
         "resolution": _number(one.resolution),
         "resolution_error": _number(one.resolution_error),
         "worth": _plain(one.worth),
+        "worth_as_seen": _plain(one.seen),
+        "chance": asdict(one.chance),
         "finer": _number(one.gain),
         "finer_error": _number(one.gain_error),
         "over_shuffled": None if one.over_shuffled is None else _plain(one.over_shuffled),

@@ -13,11 +13,13 @@ import numpy as np
 import parfocal
 from parfocal.b_factor import rosenthal_henderson
 from parfocal.block_jackknife import replicates
+from parfocal.chance import held_out_name
 from parfocal.conventions import astigmatism_vector
 from parfocal.errors import InputError
 from parfocal.execution import threads
 from parfocal.execution.memory import available_memory
-from parfocal.half_sets import DRAWN
+from parfocal.half_sets import BOTH, DRAWN, images_in_both
+from parfocal.held_out import Defoci, parts_of
 from parfocal.io import StackImages
 from parfocal.io.files import check_free, replacing
 from parfocal.losses import told
@@ -48,6 +50,8 @@ class ValidationSettings:
 
     symmetry: str = "C1"
     controls: tuple[str, ...] | None = None  # sets with negative controls; None: the first
+    held_out: bool = True  # judge sets by their folds too
+    independent: tuple[str, ...] = ()  # sets that were not fitted to these images
     blocks: int = BLOCKS
     local_resolution: bool = True
     jobs: int = 1
@@ -81,10 +85,11 @@ def run_validation(
     if not files.sets:
         raise InputError("no set of defoci to judge", mend="give one or more of NAME=FILE")
     inputs = read_reconstruct_inputs(files)
-    sets = _with_controls(inputs, settings)
+    sets = _with_held_out(_with_controls(inputs, settings), inputs, settings)
     _check_memory(inputs, len(sets), settings)
     run = threads(settings.jobs)
-    images = StackImages(sets[INPUT])
+    base = inputs.sets[INPUT]
+    images = StackImages(base)
     progress("particles", 0, 1)
     made = reconstruct_sets(sets, images, symmetry=settings.symmetry, run=run)
     used = made[INPUT].reason == ""
@@ -92,17 +97,29 @@ def run_validation(
     maps, mask = maps_of(made, inputs, out, settings.making(), progress)
     rows = np.flatnonzero(used)
     taken = {name: one.take(rows) for name, one in sets.items()}
-    blocks = blocks_of(taken[INPUT], np.ones(len(rows), dtype=bool), settings.blocks)
+    base = base.take(rows)
+    blocks = blocks_of(base, np.ones(len(rows), dtype=bool), settings.blocks)
     found = replicates(
         taken,
-        StackImages(taken[INPUT]),
+        StackImages(base),
         blocks,
         mask,
         symmetry=settings.symmetry,
         run=run,
         progress=progress,
     )
-    judged = ranked(qualities({name: one.curves for name, one in maps.items()}, found, INPUT))
+    every = qualities(
+        {name: one.curves for name, one in maps.items()},
+        found,
+        INPUT,
+        shares={
+            name: share
+            for name, share in inputs.chance_share.items()
+            if held_out_name(name) in sets
+        },
+        fitted=frozenset(inputs.sets) - {INPUT, *settings.independent},
+    )
+    judged = ranked(every)
     about = _circumstances(files, inputs, taken, blocks)
     result = ValidationRun(
         out=out,
@@ -115,7 +132,11 @@ def run_validation(
         densities={name: one.density for name, one in maps.items() if not is_control(name)},
         best=best_set(judged, about),
     )
-    warnings = (*told(losses), *([DRAWN.format(seed=files.split)] if inputs.was_split else []))
+    warnings = [*told(losses)]
+    if shared := images_in_both(base):
+        warnings.append(BOTH.format(images=shared))
+    if inputs.was_split:
+        warnings.append(DRAWN.format(seed=files.split))
     info = {
         "parfocal": parfocal.__version__,
         "command": shlex.join(sys.argv),
@@ -125,14 +146,14 @@ def run_validation(
         "split": files.split,
         "settings": asdict(settings),
         "particles": len(rows),
-        "micrographs": len(set(taken[INPUT].micrograph.tolist())),
+        "micrographs": len(set(base.micrograph.tolist())),
         "blocks": blocks.count,
         "joined": list(inputs.told),
         "verdict": list(verdict(judged, about)),
         "best": result.best,
         "rows": [row_of(result, one) for one in judged],
         "not_used": [asdict(loss) for loss in losses],
-        "warnings": list(warnings),
+        "warnings": warnings,
         "timings": {
             "wall_s": round(time.time() - started, 2),
             "cpu_s": round(time.process_time() - cpu, 2),
@@ -145,6 +166,24 @@ def run_validation(
         file.write(json.dumps(info, indent=2, allow_nan=False).encode())
     progress("done", 1, 1)
     return result
+
+
+def _with_held_out(
+    sets: Mapping[str, Particles], inputs: ReconstructInputs, settings: ValidationSettings
+) -> dict[str, Defoci]:
+    """`sets`, and those of them with folds once more, as `HeldOut`."""
+    for name in settings.independent:
+        if name not in inputs.sets or name == INPUT:
+            given = ", ".join(one for one in inputs.sets if one != INPUT)
+            raise InputError(
+                f"{name!r} is to be independent, and is no set", mend=f"choose from {given}"
+            )
+    found: dict[str, Defoci] = dict(sets)
+    if settings.held_out:
+        for name, one in inputs.held_out.items():
+            if name not in settings.independent:
+                found[held_out_name(name)] = one
+    return found
 
 
 def _with_controls(inputs: ReconstructInputs, settings: ValidationSettings) -> dict[str, Particles]:
@@ -172,26 +211,31 @@ def _check_memory(inputs: ReconstructInputs, sets: int, settings: ValidationSett
     there = available_memory()
     if needed > there:
         raise InputError(
-            f"maps of box {optics.image_size} for {sets} sets, controls included, take "
+            f"maps of box {optics.image_size} for {sets} sets, controls and held-out included, take "
             f"{needed / 1e9:.1f} GB of memory, {there / 1e9:.1f} GB are there",
-            mend="judge fewer sets at a time, or leave the controls away",
+            mend="judge fewer sets at a time, with --controls none or --no-held-out",
         )
 
 
-def _circumstances(files, inputs, sets: Mapping[str, Particles], blocks: Blocks) -> Circumstances:
-    base = sets[INPUT]
-    vectors = {name: _vector(one) for name, one in sets.items()}
+def _circumstances(files, inputs, sets: Mapping[str, Defoci], blocks: Blocks) -> Circumstances:
+    ((base, _),) = parts_of(sets[INPUT])
+    changed = {
+        name: [part.defocus - base.defocus for part, _ in parts_of(one)]
+        for name, one in sets.items()
+    }
+    vectors = {name: [_vector(part) for part, _ in parts_of(one)] for name, one in sets.items()}
     return Circumstances(
         base=INPUT,
         whole_micrographs=blocks.whole_micrographs,
         was_split=inputs.was_split,
         voltage=base.optics[0].voltage,
         change={
-            name: float(np.sqrt(np.mean((one.defocus - base.defocus) ** 2)))
-            for name, one in sets.items()
+            name: float(np.sqrt(np.mean(np.square(change)))) for name, change in changed.items()
         },
         astigmatism=frozenset(
-            name for name, v in vectors.items() if np.abs(v - vectors[INPUT]).max() > SAME
+            name
+            for name, v in vectors.items()
+            if max(np.abs(one - vectors[INPUT][0]).max() for one in v) > SAME
         ),
         dependent=frozenset(name for name, path in files.sets.items() if _met_other_half(path)),
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from parfocal.chance import HELD_OUT
 from parfocal.negative_controls import KINDS
 from parfocal.optics import wavelength
 from parfocal.validation import LEVEL, SetQuality, Value
@@ -26,8 +27,13 @@ class Circumstances:
 
 
 def is_control(name: str) -> bool:
-    """Whether a set is a negative control."""
-    return any(name.endswith(f"-{kind}") for kind in KINDS)
+    """Whether a set is a negative control, or made of the folds of another: no set to use."""
+    return any(name.endswith(f"-{kind}") for kind in (*KINDS, HELD_OUT))
+
+
+def is_unproven(one: SetQuality, tests: int) -> bool:
+    """Whether a set seems to help, and nothing tells whether chance does it."""
+    return one.chance.by == "unknown" and one.worth.value > 0 and one.worth.sure(tests)
 
 
 def ranked(found: Sequence[SetQuality]) -> tuple[SetQuality, ...]:
@@ -67,24 +73,38 @@ def best_set(found: Sequence[SetQuality], about: Circumstances) -> str:
     """Name of the set to use: the best one that surely helps, else the input's."""
     tried = [q for q in ranked(found) if q.name != about.base and not is_control(q.name)]
     sure = [q for q in tried if q.worth.value > 0 and q.worth.sure(len(tried))]
-    return sure[0].name if sure else about.base
+    proven = [q for q in sure if not is_unproven(q, len(tried))]
+    return proven[0].name if proven else about.base
 
 
 def _answer(tried: Sequence[SetQuality], base: SetQuality) -> str:
     best, tests = tried[0], len(tried)
     sizes = f"{base.resolution:.2f} Å → {best.resolution:.2f} Å"
     finer = f"{sizes}, finer by {best.gain:.2f} ± {best.gain_error:.2f} Å"
+    if is_unproven(best, tests):
+        return (
+            f"Not proven: the maps of {best.name} agree better, worth {percent(best.worth)} of the "
+            f"particles, {sizes}, but its defoci were fitted to these images, which lifts the FSC by "
+            "noise as by what is true. Keep the input, or judge it beside a run of parfocal estimate, "
+            "whose folds tell chance from truth."
+        )
     if best.worth.sure(tests) and best.worth.value > 0:
         return (
             f"{best.name} makes the better map: worth {percent(best.worth)} of the particles, "
-            f"{finer}."
+            f"{finer}{_freed(best)}."
         )
     if best.worth.sure(tests):
         return f"Keep the input: the best set, {best.name}, is worth {percent(best.worth)}."
     return (
         f"No difference is shown: the best set, {best.name}, is worth {percent(best.worth)} of the "
-        f"particles, {sizes}. Keep the input."
+        f"particles, {sizes}{_freed(best)}. Keep the input."
     )
+
+
+def _freed(one: SetQuality) -> str:
+    if one.chance.by not in ("folds", "another"):
+        return ""
+    return f" ({percent(one.seen)} with what chance lifts the FSC by)"
 
 
 def _alike(one: SetQuality, best: SetQuality) -> bool:
@@ -93,7 +113,7 @@ def _alike(one: SetQuality, best: SetQuality) -> bool:
 
 
 def _of_controls(found: Sequence[SetQuality], about: Circumstances) -> Iterator[str]:
-    controls = [q for q in found if is_control(q.name)]
+    controls = [q for q in found if is_control(q.name) and not q.name.endswith(HELD_OUT)]
     if controls:
         told = ", ".join(f"{q.name} {percent(q.worth)}" for q in controls)
         yield f"Negative controls: {told}."
@@ -110,9 +130,13 @@ def _doubts(one: SetQuality, about: Circumstances) -> Iterator[str]:
             yield "half-sets were drawn after the refinement: all FSCs are upper bounds"
         return
     if is_control(one.name):
-        if one.worth.value > 0 and one.worth.sure():
+        if one.worth.value > 0 and one.worth.sure() and not one.name.endswith(HELD_OUT):
             yield f"a control that beats the input: {_meaning(one.name)}"
         return
+    if one.chance.by == "unknown":
+        yield "its defoci were fitted to these images: by how much chance lifts its FSC is not known"
+    elif one.chance.by == "another":
+        yield f"it has no folds: it is taken to be lifted by chance as {one.chance.of} is"
     if not about.change[one.name] > 0:
         yield "it is the input: none of its particles are trusted, or none was changed"
     elif not one.worth.sure():

@@ -21,8 +21,10 @@ def test_the_page_of_a_study(project, opened):
     rows = json.loads(Path("study/run.json").read_text())["validation"]
     worth = {row["name"]: 100 * row["worth"]["value"] for row in rows}
     lines = page.csv("validate-worth")
-    saved = {line[1]: float(line[2]) for line in lines[1:]}
+    saved = {line[1]: float(line[2]) for line in lines[1:] if line[0] == "worth"}
     assert saved == pytest.approx({n: w for n, w in worth.items() if n != "input"}, abs=0.01)
+    seen = {line[1]: float(line[2]) for line in lines[1:] if line[0] == "with chance"}
+    assert seen.keys() == {"bayes", "relion", "consensus"}
     # the table begins with the best set, and sorts by another column at a click
     assert page.cells("validate-sets", 0)[0] == rows[0]["name"]
     page.page.locator("#validate-sets th").nth(2).click()

@@ -35,6 +35,7 @@ def test_validate_writes_maps_of_every_set_and_a_verdict(run):
     said = parfocal("validate", "run/bayes", "run/relion", *options)
     assert said.code == 0, said.err
     names = {"input", "bayes", "relion", "bayes-shuffled", "bayes-twice", "bayes-reversed"}
+    names |= {"bayes-held-out", "relion-held-out"}
     folders = {path.name for path in Path("judged").iterdir() if path.is_dir()}
     assert folders == names
     for name in names:
@@ -43,7 +44,13 @@ def test_validate_writes_maps_of_every_set_and_a_verdict(run):
         local = set() if control else {"local_resolution.mrc"}
         assert files == {"half1.mrc", "half2.mrc", "map.mrc", "fsc.star"} | local
     found = info("judged")
-    assert {row["name"] for row in found["rows"]} == names
+    rows = {row["name"]: row for row in found["rows"]}
+    assert rows.keys() == names
+    for name in ("bayes", "relion"):
+        assert rows[name]["chance"] == {"by": "folds", "of": ""}
+        ends = (rows[f"{name}-held-out"]["worth"]["value"], rows[name]["worth_as_seen"]["value"])
+        between = rows[name]["worth"]["value"]
+        assert min(ends) - 0.02 <= between <= max(ends) + 0.02  # shell by shell exactly
     worth = [row["worth"]["value"] for row in found["rows"]]
     assert worth == sorted(worth, reverse=True)
     for sentence in found["verdict"]:
@@ -62,8 +69,17 @@ def test_validate_writes_maps_of_every_set_and_a_verdict(run):
 def test_controls_can_be_chosen_or_left_away(run):
     options = (*BASE, *QUICK, "--blocks", 4)
     sets = "run/bayes", "run/relion"
-    assert parfocal("validate", *sets, *options, "--controls", "none", "--out", "none").code == 0
-    assert {row["name"] for row in info("none")["rows"]} == {"input", "bayes", "relion"}
+    few = "--controls", "none", "--no-held-out", "--independent", "bayes"
+    assert parfocal("validate", *sets, *options, *few, "--out", "none").code == 0
+    rows = {row["name"]: row for row in info("none")["rows"]}
+    assert {name: row["chance"]["by"] for name, row in rows.items()} == {
+        "input": "none",
+        "bayes": "none",
+        "relion": "unknown",
+    }
+    assert any("fitted to these images" in doubt for doubt in rows["relion"]["doubts"])
+    for row in rows.values():  # nothing is known, so nothing is taken out
+        assert row["worth"] == row["worth_as_seen"]
     said = parfocal("validate", *sets, *options, "--controls", "relion", "--out", "a", "--json")
     assert said.code == 0, said.err
     assert json.loads(said.out) == info("a")
@@ -125,6 +141,7 @@ def test_common_particles_alone_can_be_judged(run):
             "box 20",
         ),
         (("run/bayes", *BASE, "--controls", "gctf"), "", "which is no set"),
+        (("run/bayes", *BASE, "--independent", "gctf"), "", "and is no set"),
         (("run/bayes", *BASE, "--blocks", 2), "", "2 blocks"),
         (("run/bayes", *BASE, "--sym", "Q7"), "", "'Q7' is not known"),
         (("input=run/bayes/estimates.star", *BASE), "", "cannot be called 'input'"),

@@ -51,7 +51,7 @@ def interval(one):
 
 
 def test_sets_are_ranked_as_their_errors_are(fine):
-    judged, curves, found = fine
+    judged = fine
     order = [one.name for one in ranked(judged)]
     for one in ranked(judged):
         print(f"{one.name}: {100 * one.worth.value:.0f} ± {100 * one.worth.error:.0f} %")
@@ -59,7 +59,7 @@ def test_sets_are_ranked_as_their_errors_are(fine):
     assert [name for name in order if name in wanted] == wanted
     of = {one.name: one for one in judged}
     for better, worse in (("truth", "good"), ("good", "fair"), ("good", "input")):
-        assert difference(curves, found, "input", (better, worse)).sure(), (better, worse)
+        assert difference(of[better], of[worse]).sure(), (better, worse)
     assert interval(of["truth"])[0] > interval(of["truth-shuffled"])[1]
     assert of["truth-shuffled"].worth.sure()
     assert of["truth"].resolution < of["input"].resolution - 0.2
@@ -70,7 +70,7 @@ def test_sets_are_ranked_as_their_errors_are(fine):
 
 def test_the_spoiled_twin_loses_what_the_truth_gains(fine):
     """Truth with its sign turned, and truth given to other particles, must not pass for it."""
-    judged, _, _ = fine
+    judged = fine
     kept = [one for one in judged if one.name in ("input", "truth-shuffled", "truth-reversed")]
     renamed = tuple(measures.replace(one, name=one.name.replace("truth-", "set_")) for one in kept)
     assert best_set(renamed, about(renamed)) == "input"
@@ -78,7 +78,7 @@ def test_the_spoiled_twin_loses_what_the_truth_gains(fine):
 
 
 def test_where_defocus_cannot_matter_no_difference_is_shown(coarse):
-    judged, _, _ = coarse
+    judged = coarse
     of = {one.name: one for one in judged}
     for name in NOISE:
         assert not of[name].worth.sure(tests=3), name
@@ -90,11 +90,11 @@ def test_where_defocus_cannot_matter_no_difference_is_shown(coarse):
 
 def test_error_bars_are_those_of_the_difference_not_of_the_maps(fine):
     """Two sets have the same noise: their difference errs by less than half of what both would alone."""
-    judged, curves, found = fine
-    of = {one.name: one.worth.error for one in judged}
-    paired = difference(curves, found, "input", ("truth", "good")).error
-    assert paired < 0.5 * np.hypot(of["truth"], of["good"])
+    judged = fine
+    of = {one.name: one for one in judged}
+    paired = difference(of["truth"], of["good"]).error
+    assert paired < 0.5 * np.hypot(of["truth"].worth.error, of["good"].worth.error)
     # the spoiled twin: the blocks of one set against other blocks of the other
-    turned = measures.replace(found["good"], without=np.roll(found["good"].without, 1, axis=0))
-    mixed = difference(curves, {**found, "good": turned}, "input", ("truth", "good")).error
+    turned = measures.replace(of["good"], worth_without=np.roll(of["good"].worth_without, 1))
+    mixed = difference(of["truth"], turned).error
     assert mixed > 1.5 * paired

@@ -18,17 +18,17 @@ FACADE = ("__init__.py", "__main__.py")  # the public names, each imported when 
 # The order in which data travel. A module imports from those before it, and from its own package.
 ORDER = (  # noqa: SIM905 - it is read as one line
     "conventions errors jit optics limits particles half_sets losses estimates defocus_set "
-    "io matching join projection template fsc reference masks fsc_curves fsc_directions "
-    "fsc_spread guinier fsc_star fsc_faults fsc_measure fsc_inputs mask_file grid ewald "
+    "io matching join projection template fsc masks fsc_curves reference fsc_directions "
+    "fsc_spread guinier fsc_star fsc_faults fsc_measure fsc_inputs mask_file grid held_out ewald "
     "spectra insertion inversion symmetry astigmatism likelihood calibration curves folds "
     "chunks leave_one_out reconstruct own_reference local_resolution monores windowed_fsc "
     "evidence ice layer learning ladder verdict estimators iterate micrographs grouped "
     "agreement expected against_global planes_of_sets stability faults compare combination "
     "decomposition plane_errors heights consensus filters execution boxes extract simulate "
-    "reference_files inputs set_inputs set_particles reconstruct_inputs reconstruct_run run "
+    "reference_files inputs set_inputs chance set_particles reconstruct_inputs reconstruct_run run "
     "set_runs local_runs micrograph_blocks block_jackknife negative_controls b_factor "
     "validation validation_verdict validation_record study_record report pipeline "
-    "iterate_run fsc_run localres_run compare_run consensus_run validation_maps "
+    "round_store iterate_run fsc_run localres_run compare_run consensus_run validation_maps "
     "validation_run study demo cli"
 ).split()
 

@@ -11,6 +11,8 @@ from parfocal.conventions import rotation_matrix
 from parfocal.errors import InputError
 from parfocal.execution import threads
 from parfocal.fsc import shell_correlation, shell_index
+from parfocal.grid import Fold, spectra_grid
+from parfocal.held_out import HeldOut, grid_of_fold
 from parfocal.optics import ctf, defocus_along, defocus_phase, fixed_phase
 from parfocal.particles import ImageError, Images, Particles
 from parfocal.projection import FourierVolume, fourier_volume, project
@@ -366,3 +368,44 @@ def test_less_padding_and_a_band_take_less_memory(small):
     beyond = shell_index(BOX) > 0.36 * BOX
     power, usual = (np.linalg.norm(scipy.fft.rfftn(r.full())[beyond]) for r in (narrow, wide))
     assert power < 0.15 * usual
+
+
+def test_the_two_folds_hold_every_pixel_once(small):
+    simulation, _ = small
+    optics = simulation.particles.optics[0]
+    whole = spectra_grid(optics, padded=BOX, change_max=1000.0)
+    row = np.repeat(np.arange(len(whole.ky)), np.diff(whole.first))
+
+    def pixels(grid):
+        row = np.repeat(np.arange(len(grid.ky)), np.diff(grid.first))
+        kx = np.arange(len(row)) - grid.first[row] + grid.start[row]
+        return dict(
+            zip(zip(kx.tolist(), grid.ky[row].tolist(), strict=True), grid.phase, strict=True)
+        )
+
+    first, second = (pixels(grid_of_fold(whole, fold)) for fold in (Fold.FIRST, Fold.SECOND))
+    assert first.keys().isdisjoint(second)
+    assert first | second == pixels(whole)  # with the phase that is theirs
+    assert 0.4 < len(first) / len(row) < 0.6
+    bare = whole.slot // whole.bins == Fold.SECOND  # seen by the second fold: none of the first's
+    assert not first.keys() & {place for place, b in zip(pixels(whole), bare, strict=True) if b}
+
+
+def test_held_out_maps_are_the_plain_ones_where_both_folds_tell_the_same(small):
+    simulation, images = small
+    particles = simulation.particles
+    moved = replace(particles, defocus_u=particles.defocus_u + 900.0)
+    sets = {
+        "plain": particles,
+        "same": HeldOut(first=particles, second=particles),
+        "one moved": HeldOut(first=particles, second=moved),
+        "moved": moved,
+    }
+    made = reconstruct_sets(sets, images, padding=1.0)
+    data = {name: one.sums[1].data for name, one in made.items()}
+    tight = 1e-5 * np.abs(data["plain"]).max()  # float32 sums of some hundred terms
+    assert np.abs(data["same"] - data["plain"]).max() < tight
+    apart = [np.square(data["one moved"] - data[name]).sum() for name in ("plain", "moved")]
+    whole = np.square(data["moved"] - data["plain"]).sum()
+    assert 0.35 < apart[0] / whole < 0.65  # half of the pixels have the other defocus
+    assert 0.35 < apart[1] / whole < 0.65

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from parfocal.b_factor import rosenthal_henderson
 from parfocal.block_jackknife import ITERATIONS, PADDING, replicates
+from parfocal.chance import Chance, chance_share, without_chance
 from parfocal.fsc import shell_correlation
 from parfocal.fsc_curves import FscCurves
 from parfocal.micrograph_blocks import FEWEST, blocks_of
@@ -160,7 +161,7 @@ def test_b_factor_of_maps_that_follow_the_law():
     assert np.isnan(rosenthal_henderson(number, d[::-1])[0])
 
 
-def quality(name, worth, error=0.02, *, times=1.0, over_shuffled=None) -> SetQuality:
+def quality(name, worth, error=0.02, *, times=1.0, over_shuffled=None, by="none") -> SetQuality:
     curve = with_signal(times)
     curves = FscCurves(
         k=SHELLS / 100,
@@ -175,9 +176,13 @@ def quality(name, worth, error=0.02, *, times=1.0, over_shuffled=None) -> SetQua
     return SetQuality(
         name=name,
         curves=curves,
+        fsc=curve,
         error=nothing,
         frequency=Value(value=1 / curves.resolution(), error=0.001, freedom=19),
         worth=Value(value=worth, error=error, freedom=19),
+        worth_without=np.zeros(20),
+        seen=Value(value=worth, error=error, freedom=19),
+        chance=Chance(by=by, of="b" if by == "another" else ""),
         finer=Value(value=0.0, error=0.001, freedom=19),
         difference=nothing,
         difference_error=nothing,
@@ -216,6 +221,20 @@ def test_within_the_error_no_difference_is_shown(worth):
     assert verdict(found, about())[0].startswith("No difference is shown")
     assert best_set(found, about()) == "input"
     assert "the difference is within its error" in doubts(quality("a", worth), about())
+
+
+def test_a_gain_that_may_be_chance_is_not_proven():
+    found = ranked([INPUT, quality("a", 0.2, by="unknown")])
+    assert verdict(found, about())[0].startswith("Not proven: the maps of a agree better")
+    assert best_set(found, about()) == "input"
+    assert any("not known" in d for d in doubts(found[0], about()))
+    proven = ranked([*found, quality("b", 0.1, by="folds")])
+    assert best_set(proven, about()) == "b"
+    told = ranked([INPUT, quality("a", 0.2, by="another"), quality("a-held-out", 0.15)])
+    assert best_set(told, about()) == "a"
+    assert "with what chance lifts the FSC by" in verdict(told, about())[0]
+    assert any("no folds" in d and "as b is" in d for d in doubts(told[0], about()))
+    assert doubts(quality("a-held-out", 0.15), about()) == ()
 
 
 def test_what_is_surely_worse_is_not_used():
@@ -290,3 +309,65 @@ def _curve(fsc, pixel_size):
     values = dict.fromkeys(("unmasked", "masked", "corrected"), fsc)
     k = np.arange(n) / (2 * (n - 1) * pixel_size)
     return {**values, "randomised": np.zeros(n), "k": k, "randomised_from": n}
+
+
+SPLIT = np.array([0.35, 0.35, 0.3])  # of what an image tells of its defocus: two folds, guards
+
+
+@pytest.mark.parametrize(
+    ("prior", "heights"), [(np.inf, 0.0), (np.inf, 60.0), (20.0, 20.0), (60.0, 60.0)]
+)
+def test_chance_is_what_the_algebra_says(prior, heights):
+    """Gaussian scores, of which all gains are known: best fits, and posterior means of a true prior."""
+    n, error = 400_000, 40.0
+    rng = np.random.default_rng(17)
+    truth = rng.normal(0, heights, n)[:, None]
+    noise = rng.normal(0, 1, (n, 3)) * error / np.sqrt(SPLIT)  # of each part's own best fit
+    sees = truth + noise
+    folds = np.stack([_fitted(sees[:, [f]], SPLIT[[f]], error, prior) for f in (0, 1)], axis=1)
+    whole = _fitted(sees, SPLIT, error, prior)
+    claimed = (1 / (1 / error**2 + 1 / prior**2)) ** 0.5
+    seen = _gain(whole[:, None], sees, SPLIT)
+    blocks = np.array([0.5, 0.5])  # guards belong to the block that they lie in
+    told = np.stack([folds[:, 1], folds[:, 0]], axis=1)
+    held_out = _gain(told, truth, blocks)  # what one fold tells knows no noise of the other
+    true = _gain(whole[:, None], truth, np.ones(1))
+    share = chance_share(whole, np.full(n, claimed), folds)
+    found = seen - share * (seen - held_out)
+    scatter = 4 * (error**2 + heights**2) / np.sqrt(n)
+    assert abs(found - true) < scatter
+    # the spoiled twin: taken as it is seen, a gain is too large by twice the error's square
+    assert seen - true > 10 * scatter
+
+
+def _fitted(sees, share, error, prior):
+    weight = share / error**2
+    return (sees * weight).sum(axis=1) / (weight.sum() + 1 / prior**2)
+
+
+def _gain(change, sees, share):
+    """Mean of what h gains, but for a factor: the parabola about what each part sees."""
+    return float(np.mean(((2 * change * sees - change**2) * share).sum(axis=1)))
+
+
+def test_chance_is_taken_out_of_every_curve_and_replicate():
+    plain = np.stack([with_signal(1.3), with_signal(1.25)])
+    held = np.stack([with_signal(1.1), with_signal(1.05)])
+    fsc = {"input": np.stack([FSC, FSC]), "a": plain, "a-held-out": held, "b": plain, "c": plain}
+    freed, known = without_chance(fsc, {"a": 0.5}, frozenset({"a", "b"}))
+    inside = slice(10, 40)  # where the FSC is not held
+    np.testing.assert_allclose(freed["a"][0, inside], with_signal(1.2)[inside], atol=1e-9)
+    np.testing.assert_allclose(freed["a"][1, inside], with_signal(1.15)[inside], atol=1e-9)
+    np.testing.assert_allclose(freed["b"], freed["a"])
+    assert (known["a"].by, known["b"].by, known["b"].of) == ("folds", "another", "a")
+    for name in ("input", "c", "a-held-out"):  # not fitted, or no fit
+        np.testing.assert_array_equal(freed[name], fsc[name])
+        assert known[name].by == "none"
+    same, known = without_chance(fsc, {}, frozenset({"a"}))
+    np.testing.assert_array_equal(same["a"], plain)
+    assert known["a"].by == "unknown"
+
+
+def test_without_errors_the_held_out_map_alone_is_believed():
+    assert chance_share([5.0, 9.0], [np.nan, np.nan], [[1.0, 2.0], [3.0, 4.0]]) == 1.0
+    assert chance_share([], [], np.zeros((0, 2))) == 1.0

@@ -54,6 +54,21 @@ def validate(
             "first].",
         ),
     ] = None,
+    independent: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Sets whose defoci were not fitted to these images, with commas, such as those of "
+            "another exposure: nothing of what they gain is chance.",
+        ),
+    ] = None,
+    held_out: Annotated[
+        bool,
+        typer.Option(
+            help="Make the maps of sets with folds once more, each Fourier pixel with a defocus from "
+            "other pixels, and take out of every FSC what chance lifts it by."
+        ),
+    ] = True,
     blocks: Annotated[
         int, typer.Option(metavar="N", help="Of micrographs, left out in turn for error bars.")
     ] = 20,
@@ -73,8 +88,10 @@ def validate(
     All sets have the same particles, poses, half-sets and mask; only the defocus differs. Each is
     judged against the input by what it is worth in particles, with an error bar from leaving out
     blocks of micrographs, and beside negative controls: heights shuffled, the correction doubled, its
-    sign turned. Writes into OUT: report.html (look at it first), NAME/half1.mrc, half2.mrc, map.mrc,
-    fsc.star and local_resolution.mrc for every set, mask.mrc, run.json.
+    sign turned. A defocus fitted to an image raises the FSC by its noise too: of runs of parfocal, whose
+    estimates come from either half of the pixels as well, that part is measured and taken out. Writes
+    into OUT: report.html (look at it first), NAME/half1.mrc, half2.mrc, map.mrc, fsc.star and
+    local_resolution.mrc for every set, mask.mrc, run.json.
 
     \b
     Examples:
@@ -96,12 +113,14 @@ def validate(
         common=common,
         tolerance=tolerance,
     )
-    wanted = None
-    if controls is not None:
-        named = (name.strip() for name in controls.split(","))
-        wanted = tuple(dict.fromkeys(name for name in named if name and name != "none"))
     settings = ValidationSettings(
-        symmetry=sym, controls=wanted, blocks=blocks, local_resolution=local_resolution, jobs=jobs
+        symmetry=sym,
+        controls=None if controls is None else _names(controls),
+        held_out=held_out,
+        independent=_names(independent or ""),
+        blocks=blocks,
+        local_resolution=local_resolution,
+        jobs=jobs,
     )
     with announce(quiet=json) as progress:
         run = run_validation(files, out, settings, progress=progress)
@@ -112,3 +131,8 @@ def validate(
     for line in (*run.info["joined"], *run.info["warnings"], *run.info["verdict"]):
         print(line)
     print(f"look at    {out / 'report.html'}")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    named = (name.strip() for name in text.split(","))
+    return tuple(dict.fromkeys(name for name in named if name and name != "none"))

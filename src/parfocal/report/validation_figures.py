@@ -38,18 +38,18 @@ def looks(found: Sequence[SetQuality], base: str) -> dict[str, dict]:
 
 
 def fsc_figure(found: Sequence[SetQuality], base: str) -> go.Figure:
-    """Corrected FSC of every set."""
+    """FSC of every set, corrected for the mask and freed of chance."""
     figure = go.Figure()
     style = looks(found, base)
     for one in found:
-        _curve(figure, one, one.curves.corrected, one.error, style[one.name], band=False)
+        _curve(figure, one, one.fsc, one.error, style[one.name], band=False)
     figure.add_hline(y=LEVEL, line={"color": GREY, "dash": "dash", "width": 1})
     figure.update_yaxes(title_text="FSC", range=[-0.1, 1.05])
     return _finished(figure, found)
 
 
 def difference_figure(found: Sequence[SetQuality], base: str) -> go.Figure:
-    """Corrected FSC less the input's, with one standard error of the difference as a band."""
+    """FSC less the input's, with one standard error of the difference as a band."""
     figure = go.Figure()
     style = looks(found, base)
     for one in found:
@@ -62,7 +62,7 @@ def difference_figure(found: Sequence[SetQuality], base: str) -> go.Figure:
 
 
 def worth_figure(found: Sequence[SetQuality], base: str) -> go.Figure:
-    """What every set is worth [% of the particles], with its error; best on top."""
+    """What every set is worth [% of the particles], with its error, and with chance; best on top."""
     rows = [one for one in reversed(found) if one.name != base]
     figure = go.Figure(
         go.Scatter(
@@ -73,6 +73,7 @@ def worth_figure(found: Sequence[SetQuality], base: str) -> go.Figure:
                 "array": compact([100 * one.worth.error for one in rows]),
                 "thickness": 2,
             },
+            name="worth",
             mode="markers",
             marker={
                 "size": 10,
@@ -83,8 +84,23 @@ def worth_figure(found: Sequence[SetQuality], base: str) -> go.Figure:
             meta=numbers("worth", y="set", x="worth_percent", customdata="error_percent"),
         )
     )
+    lifted = [one for one in rows if one.chance.by in ("folds", "another")]
+    if lifted:
+        figure.add_trace(
+            go.Scatter(
+                x=compact([100 * one.seen.value for one in lifted]),
+                y=[html.escape(one.name) for one in lifted],
+                name="with chance",
+                mode="markers",
+                marker={"size": 10, "symbol": "circle-open", "color": LINE_COLOURS[0]},
+                hovertemplate="%{y}: %{x:.1f} % with chance<extra></extra>",
+                meta=numbers("with chance", y="set", x="worth_percent"),
+            )
+        )
     figure.add_vline(x=0, line={"color": "#1b1f24", "width": 1})
-    figure.update_layout(template=STYLE, height=120 + 32 * len(rows), margin={"l": 150})
+    figure.update_layout(
+        template=STYLE, height=120 + 32 * len(rows), margin={"l": 150}, showlegend=False
+    )
     figure.update_xaxes(title_text="worth, in % of the particles, against the input")
     return figure
 

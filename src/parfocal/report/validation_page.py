@@ -49,6 +49,7 @@ def validation_tiles(run: ValidationRun) -> tuple[Tile, ...]:
     of = {one.name: one for one in run.qualities}
     base = of[run.about.base]
     first = next(one for one in run.qualities if not is_control(one.name) and one.name != base.name)
+    worth, error = percent(first.worth).split(" ± ")
     return (
         Tile("particles in the maps", f"{run.info['particles']:,}", f"{run.info['blocks']} blocks"),
         Tile("input", quantity(base.resolution, ".2f", "Å"), f"± {base.resolution_error:.2f} Å"),
@@ -57,7 +58,7 @@ def validation_tiles(run: ValidationRun) -> tuple[Tile, ...]:
             quantity(first.resolution, ".2f", "Å"),
             f"finer by {first.gain:.2f} ± {first.gain_error:.2f} Å",
         ),
-        Tile("its worth", percent(first.worth).split(" ±")[0] + " %", f"{percent(first.worth)}"),
+        Tile("its worth", f"{worth} %", f"± {error}"),
         Tile("use", run.best, "for the next job"),
     )
 
@@ -74,15 +75,19 @@ def validation_sections(run: ValidationRun) -> list[Section]:
             caption="By how many percent the number of particles would have to grow for the input "
             "to show as much signal: the ratio of FSC / (1 - FSC) over the shells where the input's "
             f"FSC lies between {BAND[0]:g} and {BAND[1]:g}. Bars are one standard error, from leaving "
-            "out blocks of micrographs; grey are negative controls, which a set should beat.",
+            "out blocks of micrographs; grey are negative controls, which a set should beat, and the "
+            "sets' own held-out maps. Open circles: with what chance lifts the FSC by, for a fit takes "
+            "the noise of an image for signal. How much that is, is told by maps in which no Fourier "
+            "pixel had a say in the defocus that it is given.",
             figure=worth_figure(run.qualities, base),
         ),
         FigureSection(
             id="fsc",
             title="FSC of the half-maps",
             short="FSC",
-            caption="Corrected for the mask (the paper's Fig. 12 and 13). Same particles, half-sets and "
-            "mask for every set; controls in grey.",
+            caption="Corrected for the mask (the paper's Fig. 12 and 13), and without what chance lifts "
+            "it by where that is known; fsc.star has the maps' own. Same particles, half-sets and mask "
+            "for every set; controls in grey.",
             figure=fsc_figure(run.qualities, base),
         ),
         FigureSection(
@@ -141,7 +146,8 @@ def _table(run: ValidationRun) -> TableSection:
         muted=[row for row, one in enumerate(found) if is_control(one.name)],
         caption="± is one standard error, from leaving out blocks of whole micrographs; differences are "
         "paired. The error of the local gain is of noise that varies over the map alone, not of which "
-        "particles there are. Grey: negative controls.",
+        "particles there are. Grey: negative controls and held-out maps. Local resolution and the B of "
+        "amplitudes are those of the maps as they are.",
         columns=(
             Column(heading="set", name="set", values=[one.name for one in found]),
             column(
@@ -162,6 +168,14 @@ def _table(run: ValidationRun) -> TableSection:
                 "finer_A",
                 [one.gain for one in found],
                 [one.gain_error for one in found],
+            ),
+            column(
+                "worth with chance [%]",
+                "worth_as_seen_percent",
+                [100 * one.seen.value for one in found],
+                [100 * one.seen.error for one in found],
+                digits=1,
+                note="the maps as they are: a fit takes noise for signal too",
             ),
             Column(
                 heading="when not to believe this row",
@@ -238,6 +252,15 @@ def _methods_text(run: ValidationRun) -> str:
         "phase randomisation (Chen et al. 2013). Standard errors of differences were obtained by a "
         f"paired delete-a-group jackknife over {run.info['blocks']} blocks of {units}. The worth "
         "of a set is the mean ratio of spectral signal to noise to the input's, given as a percentage "
-        "of particles. Heights shuffled within micrographs, the correction doubled and the correction "
-        "with its sign turned served as negative controls."
+        f"of particles. {_chance_text(run)}Heights shuffled within micrographs, the correction doubled "
+        "and the correction with its sign turned served as negative controls."
+    )
+
+
+def _chance_text(run: ValidationRun) -> str:
+    if not any(one.chance.by == "folds" for one in run.qualities):
+        return ""
+    return (
+        "What fits of noise add to the correlation was measured on maps in which each Fourier pixel "
+        "had the defocus that the other half of the pixels gave, and taken out. "
     )
