@@ -95,7 +95,7 @@ def draw(scene, seed, methods, *, controls_of=None):
     blocks = blocks_of(base, np.ones(len(base), dtype=bool), BLOCKS)
     again = replicates(sets, simulation.images, blocks, simulation.mask, symmetry=SYMMETRY, run=run)
     judged = qualities(
-        curves, again, "input", shares=fitted.chance_share, fitted=frozenset(methods)
+        curves, again, "input", shares=fitted.chance_share, fitted=dict.fromkeys(methods, 1.0)
     )
     of = {one.name: one for one in judged}
     apart = {name: difference(of[name], of[equal(name)]) for name in methods}

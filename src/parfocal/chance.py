@@ -53,31 +53,36 @@ def chance_share(change, error, folds) -> float:
 
 
 def without_chance(
-    fsc: Mapping[str, np.ndarray], shares: Mapping[str, float], fitted: frozenset[str]
+    fsc: Mapping[str, np.ndarray],
+    shares: Mapping[str, float],
+    fitted: Mapping[str, float],
+    weights: np.ndarray,
 ) -> tuple[dict[str, np.ndarray], dict[str, Chance]]:
     """FSC (m, shells) of every set without what chance lifted it by, and how that is known.
 
     The set's own curve comes first of the m; the others are replicates of it. Those in `shares` have a
-    held-out map among the sets. What is `fitted` and has none is taken to be as lucky as the luckiest of
-    these. All others stay as they are.
+    held-out map among the sets. What is `fitted`, by its root mean square change [Å], and has none is
+    taken to be as lucky as the luckiest of these, by `weights` (shells,); if it changes less, then by so
+    much less as its mean square is less. All others stay as they are.
     """
     lifts = {
         name: share * (_snr(fsc[name]) - _snr(fsc[held_out_name(name)]))
         for name, share in shares.items()
     }
-    luckiest = max(lifts, key=lambda name: float(lifts[name][0].sum()), default="")
+    luckiest = max(lifts, key=lambda name: float(lifts[name][0] @ weights), default="")
     freed, known = dict(fsc), {name: Chance(by="none") for name in fsc}
-    for name in fitted:
+    for name, change in fitted.items():
         if name in lifts:
-            known[name], of = Chance(by="folds"), name
+            known[name], lift = Chance(by="folds"), lifts[name]
         elif luckiest:
-            known[name], of = Chance(by="another", of=luckiest), luckiest
+            known[name] = Chance(by="another", of=luckiest)
+            most = fitted[luckiest]
+            lift = lifts[luckiest] * (min(change / most, 1.0) ** 2 if most > 0 else 1.0)
         else:
             known[name] = Chance(by="unknown")
             continue
         h = _snr(fsc[name])
-        less = h - lifts[of]
-        freed[name] = fsc[name] + _fsc(less) - _fsc(h)
+        freed[name] = fsc[name] + _fsc(h - lift) - _fsc(h)
     return freed, known
 
 

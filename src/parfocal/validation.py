@@ -105,17 +105,18 @@ def qualities(
     base: str,
     *,
     shares: Mapping[str, float] = MappingProxyType({}),
-    fitted: frozenset[str] = frozenset(),
+    fitted: Mapping[str, float] = MappingProxyType({}),
 ) -> tuple[SetQuality, ...]:
     """The quality of every set against that called `base`, in the order of `curves`.
 
-    A set NAME-shuffled is the control of NAME. Sets that were `fitted` to these images are freed of
-    chance, with the `shares` of those that have a held-out map: see `chance.without_chance`.
+    A set NAME-shuffled is the control of NAME. Sets that were `fitted` to these images, with changes of
+    so many Å, are freed of chance, with the `shares` of those that have a held-out map: see
+    `chance.without_chance`.
     """
     weights = band_weights(curves[base].corrected)
     spacing = float(curves[base].k[1])
     seen = {name: _stack(one, found[name]) for name, one in curves.items()}
-    freed, chance = without_chance(seen, shares, fitted)
+    freed, chance = without_chance(seen, shares, fitted, weights)
     blocks = slice(1, 1 + len(found[base].without))
     own = freed[base]
     worth = {name: worth_of(one, own, weights) for name, one in freed.items()}

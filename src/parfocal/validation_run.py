@@ -108,6 +108,8 @@ def run_validation(
         run=run,
         progress=progress,
     )
+    about = _circumstances(files, inputs, taken, blocks)
+    fitted = [name for name in inputs.sets if name not in (INPUT, *settings.independent)]
     every = qualities(
         {name: one.curves for name, one in maps.items()},
         found,
@@ -117,10 +119,9 @@ def run_validation(
             for name, share in inputs.chance_share.items()
             if held_out_name(name) in sets
         },
-        fitted=frozenset(inputs.sets) - {INPUT, *settings.independent},
+        fitted={name: about.change[name] for name in fitted},
     )
     judged = ranked(every)
-    about = _circumstances(files, inputs, taken, blocks)
     result = ValidationRun(
         out=out,
         qualities=judged,

@@ -354,7 +354,8 @@ def test_chance_is_taken_out_of_every_curve_and_replicate():
     plain = np.stack([with_signal(1.3), with_signal(1.25)])
     held = np.stack([with_signal(1.1), with_signal(1.05)])
     fsc = {"input": np.stack([FSC, FSC]), "a": plain, "a-held-out": held, "b": plain, "c": plain}
-    freed, known = without_chance(fsc, {"a": 0.5}, frozenset({"a", "b"}))
+    flat = np.ones(41)
+    freed, known = without_chance(fsc, {"a": 0.5}, {"a": 60.0, "b": 90.0}, flat)
     inside = slice(10, 40)  # where the FSC is not held
     np.testing.assert_allclose(freed["a"][0, inside], with_signal(1.2)[inside], atol=1e-9)
     np.testing.assert_allclose(freed["a"][1, inside], with_signal(1.15)[inside], atol=1e-9)
@@ -363,7 +364,10 @@ def test_chance_is_taken_out_of_every_curve_and_replicate():
     for name in ("input", "c", "a-held-out"):  # not fitted, or no fit
         np.testing.assert_array_equal(freed[name], fsc[name])
         assert known[name].by == "none"
-    same, known = without_chance(fsc, {}, frozenset({"a"}))
+    # what changes half as much is lifted by a quarter
+    less, _ = without_chance(fsc, {"a": 0.5}, {"a": 60.0, "b": 30.0}, flat)
+    np.testing.assert_allclose(less["b"][0, inside], with_signal(1.275)[inside], atol=1e-9)
+    same, known = without_chance(fsc, {}, {"a": 60.0}, flat)
     np.testing.assert_array_equal(same["a"], plain)
     assert known["a"].by == "unknown"
 
