@@ -165,7 +165,7 @@ def test_a_bad_file_is_refused(tmp_path, fields, says):
     ("content", "says"),
     [
         (b"\x94CSDAT\x01\x00", r"cryoSPARC 5 \(CSDAT\) - .*cryosparc\.dataset\.Dataset"),
-        (b"\x93NUMPY\x01\x00", "not a cryoSPARC file"),
+        (b"\x93NUMPY\x01\x00", "cut short"),
         (b"PK\x03\x04", "not a cryoSPARC file"),
         (b"", "not a cryoSPARC file"),
     ],
@@ -174,6 +174,13 @@ def test_another_kind_of_file_is_refused(tmp_path, content, says):
     (tmp_path / "p.cs").write_bytes(content)
     with pytest.raises(InputError, match=says):
         read_cryosparc(tmp_path / "p.cs")
+
+
+def test_half_a_file_is_called_so(tmp_path):
+    path = save(tmp_path / "p.cs", np.zeros(50, dtype=[("uid", "<u8")]))
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(InputError, match="cut short.*copy it again"):
+        read_cryosparc(path)
 
 
 def test_python_objects_are_never_loaded(tmp_path):
