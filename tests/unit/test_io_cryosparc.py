@@ -177,7 +177,8 @@ def test_another_kind_of_file_is_refused(tmp_path, content, says):
 
 
 def test_half_a_file_is_called_so(tmp_path):
-    path = save(tmp_path / "p.cs", np.zeros(50, dtype=[("uid", "<u8")]))
+    path = tmp_path / "p.cs"
+    save(path, np.zeros(50, dtype=[("uid", "<u8")]))
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(InputError, match="cut short.*copy it again"):
         read_cryosparc(path)
