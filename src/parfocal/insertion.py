@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.fft
 
+from parfocal import pages
 from parfocal.ewald import Sphere
 from parfocal.grid import SpectraGrid
 from parfocal.jit import inlined, kernel, prefetch
@@ -33,10 +34,8 @@ class FourierSums:
     def zeros(cls, box: int, pixel_size: float, *, padding=2.0, k_max=np.inf) -> "FourierSums":
         """Empty sums for a map of `box` voxels of `pixel_size` [Å], oversampled by `padding`."""
         size, shape = _layout(box, pixel_size, padding, k_max)
-        data = np.empty(shape, dtype=np.float32)
-        data.fill(0)  # not np.zeros, whose small pages of memory make insertion twice as slow
         k_max = min(k_max, 0.5 / pixel_size)
-        return cls(data=data, size=size, pixel_size=pixel_size, k_max=k_max)
+        return cls(data=pages.zeros(shape), size=size, pixel_size=pixel_size, k_max=k_max)
 
     @property
     def spacing(self) -> float:
@@ -231,3 +230,21 @@ def close(sums: FourierSums) -> None:
     plane = sums.data[:, :, 0]
     mate = plane[::-1, ::-1] * np.array([1, -1, 1], dtype=np.float32)
     plane += mate
+
+
+def give_back_corners(sums: FourierSums) -> int:
+    """Let go of the memory beyond the sphere that images reach, a fifth of all; returns the bytes."""
+    edge, row = len(sums.data), sums.data[0, 0].size
+    m = edge // 2
+    away = np.abs(np.arange(edge) - m)
+    room = (
+        sums.k_max / sums.spacing + 2
+    ) ** 2 - away**2  # 2: a right neighbour's room, as `_layout`
+    reach = np.where(room > 0, np.ceil(np.sqrt(np.maximum(room, 0))), -1).astype(int)
+    rows = np.arange(edge) * edge
+    begins = (rows + np.clip(m - reach, 0, edge)) * row  # of what each plane z keeps
+    ends = np.where(reach < 0, begins, (rows + np.clip(m + reach + 1, 0, edge)) * row)
+    return pages.give_back(
+        sums.data,
+        zip([0, *ends.tolist()], [*begins.tolist(), sums.data.size], strict=True),
+    )

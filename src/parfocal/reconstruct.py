@@ -10,7 +10,7 @@ from parfocal.errors import InputError
 from parfocal.ewald import Ewald, sphere_of
 from parfocal.grid import Fold, SpectraGrid, spectra_grid
 from parfocal.held_out import Defoci, grid_of_fold, parts_of
-from parfocal.insertion import FourierSums, close, insert
+from parfocal.insertion import FourierSums, close, give_back_corners, insert
 from parfocal.inversion import ITERATIONS, map_of
 from parfocal.losses import Loss, losses_of
 from parfocal.optics import Optics
@@ -113,6 +113,7 @@ def reconstruct_sets(
         for part in sums.values():
             close(part)
             symmetrise(part, group)
+            give_back_corners(part)
         return sums
 
     found = dict(run(work, np.unique(first.half_set).tolist()))

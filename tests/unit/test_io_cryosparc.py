@@ -180,7 +180,7 @@ def test_half_a_file_is_called_so(tmp_path):
     path = tmp_path / "p.cs"
     save(path, np.zeros(50, dtype=[("uid", "<u8")]))
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(InputError, match="cut short.*copy it again"):
+    with pytest.raises(InputError, match=r"cut short.*copy it again"):
         read_cryosparc(path)
 
 

@@ -19,7 +19,7 @@ FACADE = ("__init__.py", "__main__.py")  # the public names, each imported when 
 ORDER = (  # noqa: SIM905 - it is read as one line
     "conventions errors jit optics limits particles half_sets losses estimates defocus_set "
     "io matching join projection template fsc masks fsc_curves reference fsc_directions "
-    "fsc_spread guinier fsc_star fsc_faults fsc_measure fsc_inputs mask_file grid held_out ewald "
+    "fsc_spread guinier fsc_star fsc_faults fsc_measure fsc_inputs mask_file grid held_out pages ewald "
     "spectra insertion inversion symmetry astigmatism likelihood calibration curves folds "
     "chunks leave_one_out reconstruct own_reference local_resolution monores windowed_fsc "
     "evidence ice layer learning ladder verdict estimators iterate micrographs grouped "
