@@ -85,8 +85,8 @@ def _answer(tried: Sequence[SetQuality], base: SetQuality) -> str:
         return (
             f"Not proven: the maps of {best.name} agree better, worth {percent(best.worth)} of the "
             f"particles, {sizes}, but its defoci were fitted to these images, which lifts the FSC by "
-            "noise as by what is true. Keep the input, or judge it beside a run of parfocal estimate, "
-            "whose folds tell chance from truth."
+            "noise as by what is true. Keep the input, or judge it beside a run of parfocal estimate "
+            "(its folder or estimates.star), whose folds tell chance from truth."
         )
     if best.worth.sure(tests) and best.worth.value > 0:
         return (
